@@ -1,0 +1,67 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/opencontainers/go-digest"
+)
+
+var (
+	// ErrNotFound says that the store does not hold the digest.
+	ErrNotFound = errors.New("content not found")
+	// ErrClosed says that the store has been closed.
+	ErrClosed = errors.New("store closed")
+)
+
+// Content is an open, complete object: io.Seeker so that ranges can be served, io.WriterTo
+// or *os.File underneath so that the kernel can send it. It stays readable after the
+// object was deleted, until it is closed.
+type Content interface {
+	io.ReadSeekCloser
+	io.ReaderAt
+}
+
+// Staged is content on its way in. Nobody but its holder sees it before Commit.
+// One goroutine writes; any number may Open and read what has been written.
+type Staged interface {
+	io.Writer
+	// Open returns a reader of its own over the bytes written so far. Reading past
+	// them gives io.EOF, and gives more once more was written. The reader stays usable
+	// after Commit and after Discard, until it is closed.
+	Open() (Content, error)
+	// Commit makes exactly the bytes written durable and visible as digest d, at once
+	// and whole. Content of that digest that is there already is kept and is no error.
+	Commit(ctx context.Context, d digest.Digest) error
+	// Discard drops what was not committed; after Commit it does nothing. It is
+	// always called, usually deferred.
+	Discard() error
+}
+
+// Store holds content by digest. All methods are safe for concurrent use.
+type Store interface {
+	// Open opens the content of d and tells its size in bytes, or returns ErrNotFound.
+	// It counts as a use of d.
+	Open(ctx context.Context, d digest.Digest) (Content, int64, error)
+	// Stat tells the size of d in bytes without opening it, or returns ErrNotFound.
+	Stat(ctx context.Context, d digest.Digest) (int64, error)
+	// Stage begins new content of about size bytes; -1 when unknown.
+	Stage(ctx context.Context, size int64) (Staged, error)
+	// Delete removes d; content that is absent is no error. Open readers keep reading.
+	Delete(ctx context.Context, d digest.Digest) error
+	// Usage tells how much is held.
+	Usage() Usage
+}
+
+// Usage is what a store holds.
+type Usage struct {
+	Objects, Bytes int64
+}
+
+// Redirector is an optional ability of a Store: to name a URL where the client can fetch
+// the bytes itself. An empty URL means: serve them.
+type Redirector interface {
+	RedirectURL(r *http.Request, d digest.Digest) (string, error)
+}
