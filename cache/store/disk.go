@@ -1,0 +1,292 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+const (
+	lockFile   = "lock"
+	indexFile  = "index.db"
+	stagingDir = "staging"
+)
+
+// DiskOptions configures a Disk.
+type DiskOptions struct {
+	// Logger hears of objects found damaged; nil discards.
+	Logger *slog.Logger
+}
+
+// Disk is a Store in one folder of a local file system:
+//
+//	sha256/ab/<hex>  sha512/ab/<hex>   content, each file under its digest
+//	staging/<random>                   content on its way in; emptied at start
+//	index.db                           digest → size, time of the commit; the totals
+//	lock                               held while a process uses the folder
+//
+// Content is durable once Commit returned. A file without a record, which a crash leaves
+// between rename and record, is recorded when it is next asked for; a record whose file
+// is gone or has another size goes, and the digest is ErrNotFound.
+type Disk struct {
+	root   *os.Root
+	lock   *os.File
+	index  *index
+	log    *slog.Logger
+	locks  locks
+	closed func() error
+}
+
+var _ Store = (*Disk)(nil)
+
+// OpenDisk opens the store in dir, which is made if only its last element is missing. One
+// process uses a folder at a time: others get an error that is ErrInUse.
+func OpenDisk(dir string, opts DiskOptions) (*Disk, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, explain(dir, err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, explain(dir, err)
+	}
+	s := &Disk{root: root, log: opts.Logger}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.closed = sync.OnceValue(s.close)
+	if err := s.open(dir); err != nil {
+		return nil, errors.Join(explain(dir, err), s.close())
+	}
+	return s, nil
+}
+
+// open takes the lock, clears what an earlier process left behind and opens the index.
+func (s *Disk) open(dir string) error {
+	var err error
+	if s.lock, err = lockFolder(s.root); err != nil {
+		return err
+	}
+	if err := s.root.RemoveAll(stagingDir); err != nil {
+		return err
+	}
+	if err := s.root.Mkdir(stagingDir, 0o700); err != nil {
+		return err
+	}
+	s.index, err = openIndex(filepath.Join(dir, indexFile))
+	return err
+}
+
+// Close releases the folder. Content that is open stays readable; every method returns
+// ErrClosed from then on.
+func (s *Disk) Close() error { return s.closed() }
+
+func (s *Disk) close() error {
+	var errs []error
+	if s.index != nil {
+		errs = append(errs, s.index.close())
+	}
+	errs = append(errs, s.root.Close())
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Open implements Store. The Content is an *os.File.
+func (s *Disk) Open(ctx context.Context, d digest.Digest) (Content, int64, error) {
+	p, err := s.enter(ctx, d)
+	if err != nil {
+		return nil, 0, fmt.Errorf("open content: %w", err)
+	}
+	f, size, err := s.tryOpen(p)
+	for errors.Is(err, errDisagree) {
+		if err = s.settle(ctx, p); err == nil {
+			f, size, err = s.tryOpen(p)
+		}
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("open content %s: %w", d, closedAs(err))
+	}
+	return f, size, nil
+}
+
+// Stat implements Store. It answers from the index, which is mapped memory; only content
+// without a record costs a look at the file system.
+func (s *Disk) Stat(ctx context.Context, d digest.Digest) (int64, error) {
+	p, err := s.enter(ctx, d)
+	if err != nil {
+		return 0, fmt.Errorf("stat content: %w", err)
+	}
+	r, err := s.index.lookup(p.key)
+	if r == nil && err == nil {
+		if _, err = s.root.Lstat(p.file); err == nil {
+			if err = s.settle(ctx, p); err == nil {
+				r, err = s.index.lookup(p.key)
+			}
+		}
+	}
+	switch {
+	case err == nil && r != nil:
+		return r.size, nil
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		err = ErrNotFound
+	}
+	return 0, fmt.Errorf("stat content %s: %w", d, closedAs(err))
+}
+
+// Delete implements Store: the record goes first, the bytes second, so that a crash in
+// between leaves whole content that is found again, never a record of nothing.
+func (s *Disk) Delete(ctx context.Context, d digest.Digest) error {
+	p, err := s.enter(ctx, d)
+	if err != nil {
+		return fmt.Errorf("delete content: %w", err)
+	}
+	release, err := s.locks.acquire(ctx, p.file)
+	if err != nil {
+		return fmt.Errorf("delete content %s: %w", d, err)
+	}
+	defer release()
+	if err := s.drop(p); err != nil {
+		return fmt.Errorf("delete content %s: %w", d, closedAs(err))
+	}
+	return nil
+}
+
+// Usage implements Store. Content that a crash left without a record is not in it until
+// it is asked for.
+func (s *Disk) Usage() Usage { return s.index.usage() }
+
+// enter is what every method by digest begins with.
+func (s *Disk) enter(ctx context.Context, d digest.Digest) (place, error) {
+	if err := ctx.Err(); err != nil {
+		return place{}, err
+	}
+	return locate(d)
+}
+
+// errDisagree says that index and file system tell different things about an object.
+var errDisagree = errors.New("index and file disagree")
+
+// tryOpen opens the file of p if index and file system agree that it is there. It takes
+// no lock: this is the way of every hit, and of a plain miss.
+func (s *Disk) tryOpen(p place) (*os.File, int64, error) {
+	f, err := s.root.Open(p.file)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
+		return nil, 0, err
+	}
+	r, err := s.index.lookup(p.key)
+	if missing {
+		if err == nil && r != nil {
+			err = errDisagree
+		} else if err == nil {
+			err = ErrNotFound
+		}
+		return nil, 0, err
+	}
+	size := int64(-1)
+	if err == nil {
+		size, err = fileSize(f)
+	}
+	if err == nil && (r == nil || r.size != size) {
+		err = errDisagree
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, size, nil
+}
+
+// settle brings index and file system to agree on p: nil when the object is there in
+// both, ErrNotFound when it is now in neither.
+func (s *Disk) settle(ctx context.Context, p place) error {
+	release, err := s.locks.acquire(ctx, p.file)
+	if err != nil {
+		return err
+	}
+	defer release()
+	r, err := s.index.lookup(p.key)
+	if err != nil {
+		return err
+	}
+	info, err := s.root.Lstat(p.file)
+	missing := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case err != nil && !missing:
+		return err
+	case missing && r == nil:
+		return ErrNotFound
+	case missing:
+		s.log.Warn("content file is gone, its record goes too", "digest", p.digest, "size", r.size)
+		if err := s.index.remove(p.key); err != nil {
+			return err
+		}
+		return ErrNotFound
+	case r == nil && info.Mode().IsRegular() && p.plausible(info.Size()):
+		s.log.Info("content without a record is recorded", "digest", p.digest, "size", info.Size())
+		return s.index.put(p.key, record{size: info.Size(), committed: time.Now()})
+	case r != nil && info.Mode().IsRegular() && r.size == info.Size():
+		return nil
+	}
+	s.log.Warn("damaged content is dropped", "digest", p.digest, "size", info.Size())
+	if err := s.drop(p); err != nil {
+		return err
+	}
+	return ErrNotFound
+}
+
+// drop removes record and file of p, whose lock the caller holds.
+func (s *Disk) drop(p place) error {
+	if err := s.index.remove(p.key); err != nil {
+		return err
+	}
+	if err := s.root.RemoveAll(p.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// publish gives the staged file its name. The caller holds the lock of p.
+func (s *Disk) publish(staged string, p place) error {
+	err := s.root.Rename(staged, p.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = s.makeDir(p.dir); err == nil {
+			err = s.root.Rename(staged, p.file)
+		}
+	}
+	return err
+}
+
+// makeDir makes dir ("sha256/ab") and its parent and syncs what holds their names.
+func (s *Disk) makeDir(dir string) error {
+	if err := s.root.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return errors.Join(s.syncDir(path.Dir(dir)), s.syncDir("."))
+}
+
+// fileSize returns the size of f, which must be a regular file: anything else is -1.
+func fileSize(f *os.File) (int64, error) {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return -1, err
+	}
+	return info.Size(), nil
+}
+
+// closedAs turns the error of a closed root into the store's own.
+func closedAs(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return ErrClosed
+	}
+	return err
+}

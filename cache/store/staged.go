@@ -1,0 +1,174 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// minReserve is the size from which space is reserved: below it, running out of space
+// is noticed soon enough.
+const minReserve = 1 << 20
+
+// errDone says that a staged file was committed or discarded already.
+var errDone = errors.New("already committed or discarded")
+
+// stagedFile is content on its way in, in a file of its own.
+type stagedFile struct {
+	disk *Disk
+	file *os.File
+	// name is the file's path below the folder while it is staged.
+	name string
+	// written and reserved are bytes; the writing goroutine's own.
+	written, reserved int64
+	done              bool
+
+	// mu guards final: the path that Commit gave the content, empty before.
+	mu    sync.Mutex
+	final string
+}
+
+var _ Staged = (*stagedFile)(nil)
+
+// Stage implements Store. Of a known size the space is reserved first, so that a full
+// file system is known before anything was fetched.
+func (s *Disk) Stage(ctx context.Context, size int64) (Staged, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("stage content: %w", err)
+	}
+	// Upper-case letters: no digest has any.
+	name := path.Join(stagingDir, rand.Text())
+	f, err := s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("stage content: %w", closedAs(err))
+	}
+	staged := &stagedFile{disk: s, file: f, name: name}
+	if size >= minReserve {
+		if err := reserve(f, size); err != nil {
+			return nil, fmt.Errorf("stage content of %d bytes: %w", size, errors.Join(err, staged.Discard()))
+		}
+		staged.reserved = size
+	}
+	return staged, nil
+}
+
+// Write implements Staged.
+func (s *stagedFile) Write(b []byte) (int, error) {
+	n, err := s.file.Write(b)
+	s.written += int64(n)
+	return n, err
+}
+
+// Open implements Staged. The Content is an *os.File.
+func (s *stagedFile) Open() (Content, error) {
+	f, err := s.disk.root.Open(s.name)
+	if final := s.committed(); errors.Is(err, fs.ErrNotExist) && final != "" {
+		f, err = s.disk.root.Open(final)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open staged content: %w", closedAs(err))
+	}
+	return f, nil
+}
+
+// Commit implements Staged: sync, rename, sync the folder, record. Once it has begun it
+// does not heed ctx: each step is one sync long, and half of them would help nobody.
+func (s *stagedFile) Commit(ctx context.Context, d digest.Digest) error {
+	p, err := s.disk.enter(ctx, d)
+	if err != nil {
+		return fmt.Errorf("commit content: %w", err)
+	}
+	if s.done {
+		return fmt.Errorf("commit content %s: %w", d, errDone)
+	}
+	release, err := s.disk.locks.acquire(ctx, p.file)
+	if err != nil {
+		return fmt.Errorf("commit content %s: %w", d, err)
+	}
+	defer release()
+	if f, _, err := s.disk.tryOpen(p); err == nil {
+		s.setCommitted(p.file)
+		return errors.Join(f.Close(), s.Discard())
+	}
+	if err := s.commit(p); err != nil {
+		return fmt.Errorf("commit content %s: %w", d, closedAs(err))
+	}
+	s.done = true
+	return s.file.Close()
+}
+
+// commit does the steps of Commit. After an error the file is still staged.
+func (s *stagedFile) commit(p place) error {
+	if s.reserved > s.written {
+		if err := s.file.Truncate(s.written); err != nil {
+			return err
+		}
+	}
+	if err := s.file.Sync(); err != nil {
+		return err
+	}
+	if err := s.disk.publish(s.name, p); err != nil {
+		return err
+	}
+	s.setCommitted(p.file)
+	err := s.disk.syncDir(p.dir)
+	if err == nil {
+		err = s.disk.index.put(p.key, record{size: s.written, committed: time.Now()})
+	}
+	if err == nil {
+		return nil
+	}
+	// What is not counted is not kept. Should this fail as well, the content is found
+	// again when it is next asked for.
+	s.setCommitted("")
+	return errors.Join(err, s.disk.root.Rename(p.file, s.name))
+}
+
+// Discard implements Staged.
+func (s *stagedFile) Discard() error {
+	if s.done {
+		return nil
+	}
+	s.done = true
+	err := s.file.Close()
+	rmErr := s.disk.root.Remove(s.name)
+	if errors.Is(rmErr, os.ErrClosed) || errors.Is(rmErr, fs.ErrNotExist) {
+		// Of a closed store the next start clears the staging folder.
+		rmErr = nil
+	}
+	return errors.Join(err, rmErr)
+}
+
+func (s *stagedFile) committed() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.final
+}
+
+func (s *stagedFile) setCommitted(file string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.final = file
+}
+
+// syncDir makes the names in dir durable. File systems that cannot are left to it.
+func (s *Disk) syncDir(dir string) error {
+	f, err := s.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
+}
