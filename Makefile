@@ -1,0 +1,51 @@
+# `make` alone lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+GO ?= go
+BIN := $(CURDIR)/bin
+# Where the race detector runs twice as many goroutines as cores, it finds more.
+TESTFLAGS ?= -race -shuffle=on -timeout 8m
+
+.PHONY: help build test unit e2e lint fuzz tools setup clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+build: ## build bin/berth
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/berth ./cmd/berth
+
+test: setup lint unit e2e ## every test: lint, unit tests with the race detector, real clients
+
+unit: ## unit tests with the race detector
+	$(GO) test $(TESTFLAGS) ./...
+
+e2e: ## real clients against real registries; docs in e2e/README.md
+	cd e2e && $(GO) test -timeout 10m ./...
+
+lint: tools ## formatting, vet, architecture and the rest of .golangci.yml
+	$(BIN)/gofumpt -l -extra . | (! grep .) || { echo 'run bin/gofumpt -extra -w on these'; exit 1; }
+	$(BIN)/golangci-lint run ./...
+	cd e2e && $(BIN)/golangci-lint run --config ../.golangci.yml ./...
+	$(GO) mod tidy -diff
+	cd e2e && $(GO) mod tidy -diff
+
+# Each target for a minute: FUZZTIME=10s make fuzz for less.
+FUZZTIME ?= 1m
+fuzz: ## run every fuzz target for FUZZTIME
+	@set -e; for f in $$(grep -rl --include='*_test.go' '^func Fuzz' . | grep -v '^./e2e'); do \
+	  for t in $$(grep -oE '^func Fuzz[A-Za-z]+' $$f | cut -c6-); do \
+	    echo "$$t in $$(dirname $$f)"; $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f); done; done
+
+tools: $(BIN)/golangci-lint $(BIN)/gofumpt
+
+$(BIN)/golangci-lint: tools/go.mod
+	cd tools && $(GO) build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+$(BIN)/gofumpt: tools/go.mod
+	cd tools && $(GO) build -o $@ mvdan.cc/gofumpt
+
+setup: ## with CI=true: install what the tests need from Debian's packages
+	@if [ "$$CI" = true ]; then e2e/setup.sh; fi
+
+clean: ## remove what was built
+	rm -rf $(BIN)

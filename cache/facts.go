@@ -1,0 +1,155 @@
+package cache
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/berth-cache/berth/state"
+)
+
+// ErrUnknown says that nothing is known under a key: the fact was never written, has
+// expired, or the state that has it cannot be reached just now.
+var ErrUnknown = errors.New("not known")
+
+const (
+	// unusedFor is how long a fact that nobody asks for is kept.
+	unusedFor = 90 * 24 * time.Hour
+	// listsKept is shorter: a list is large, and its key holds a query of the client's.
+	listsKept = 24 * time.Hour
+	// stateBound is the longest a request waits for the state: past it the fact counts
+	// as unknown and the upstream is asked instead.
+	stateBound = time.Second
+	// complainEvery keeps a broken state from filling the log.
+	complainEvery = 10 * time.Second
+	separator     = "|" // in no repository name, tag, digest or fingerprint
+)
+
+// Index holds links, pointers, origins and lists: small facts in the state, with those in
+// use in memory as well, so that a warm pull needs no state and lives through its loss.
+type Index struct {
+	state  state.Store
+	memory *otter.Cache[string, any]
+	logger *slog.Logger
+
+	complained atomic.Int64 // unix nanoseconds of the last complaint about the state
+}
+
+// IndexOptions tunes an Index.
+type IndexOptions struct {
+	// MemoryBytes is about how much memory the facts in use may take; zero is 64 MiB.
+	MemoryBytes uint64
+	Logger      *slog.Logger
+}
+
+// NewIndex returns an Index over s. It does no IO.
+func NewIndex(s state.Store, opts IndexOptions) *Index {
+	if opts.MemoryBytes == 0 {
+		opts.MemoryBytes = 64 << 20
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Index{
+		state:  s,
+		memory: otter.Must(&otter.Options[string, any]{MaximumWeight: opts.MemoryBytes, Weigher: weigh}),
+		logger: opts.Logger,
+	}
+}
+
+// weigh estimates the bytes that a fact takes in memory, its key and bookkeeping included.
+func weigh(k string, fact any) uint32 {
+	w := 256 + len(k)
+	if l, ok := fact.(List); ok {
+		w += len(l.Body)
+	}
+	return uint32(w)
+}
+
+// Close stops what the memory runs in the background. The state is its owner's to close.
+func (x *Index) Close() { x.memory.StopAllGoroutines() }
+
+// Repository is one repository at one upstream, by the upstream's fingerprint.
+type Repository struct {
+	Upstream, Name string
+}
+
+func key(parts ...string) string { return strings.Join(parts, separator) }
+
+// load returns the fact under k. It prefers memory, and asks the state otherwise.
+func load[T any](ctx context.Context, x *Index, k string) (T, error) {
+	if v, ok := x.memory.GetIfPresent(k); ok {
+		if fact, ok := v.(T); ok {
+			return fact, nil
+		}
+	}
+	var fact T
+	ctx, cancel := context.WithTimeout(ctx, stateBound)
+	defer cancel()
+	raw, err := x.state.Get(ctx, k)
+	if err != nil {
+		x.complain("read", k, err)
+		return fact, ErrUnknown
+	}
+	if err := json.Unmarshal(raw, &fact); err != nil {
+		x.complain("decode", k, err)
+		return fact, ErrUnknown
+	}
+	x.memory.Set(k, fact)
+	return fact, nil
+}
+
+// save writes the fact under k, to memory for certain and to the state if that answers:
+// the pull that learned it does not fail for a fact that can be learned again.
+func save[T any](ctx context.Context, x *Index, k string, fact T) {
+	saveFor(ctx, x, entry[T]{k, fact, unusedFor})
+}
+
+// entry is a fact on its way to the state.
+type entry[T any] struct {
+	key  string
+	fact T
+	keep time.Duration
+}
+
+func saveFor[T any](ctx context.Context, x *Index, e entry[T]) {
+	x.memory.Set(e.key, e.fact)
+	raw, err := json.Marshal(e.fact)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateBound)
+		defer cancel()
+		err = x.state.Put(ctx, e.key, raw, e.keep)
+	}
+	if err != nil {
+		x.complain("write", e.key, err)
+	}
+}
+
+func (x *Index) drop(ctx context.Context, k string) {
+	x.memory.Invalidate(k)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateBound)
+	defer cancel()
+	if err := x.state.Delete(ctx, k); err != nil {
+		x.complain("delete", k, err)
+	}
+}
+
+// complain logs trouble with the state, now and then. A key that is not there is none,
+// nor is a client that left while the state was asked.
+func (x *Index) complain(op, k string, err error) {
+	if errors.Is(err, state.ErrNotFound) || errors.Is(err, context.Canceled) {
+		return
+	}
+	now := time.Now().UnixNano()
+	last := x.complained.Load()
+	if now-last < int64(complainEvery) || !x.complained.CompareAndSwap(last, now) {
+		return
+	}
+	x.logger.Warn("state in trouble, pulls go on without it", "op", op, "key", k, "error", err)
+}

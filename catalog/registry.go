@@ -1,0 +1,91 @@
+package catalog
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Forever is a validity that never ends.
+const Forever time.Duration = 1<<63 - 1
+
+// Upstream is a registry that a Berth pulls from, as routing and freshness see it.
+type Upstream struct {
+	// Name is what the configuration calls it.
+	Name string
+	// ID is the fingerprint of its address and account: the name under which things are
+	// kept, so that renaming keeps them and another account does not find them.
+	ID string
+	// Hosts are the names clients know it by, lower-case, "host" or "host:port".
+	Hosts []string
+
+	Validity         time.Duration // how long a tag is served without asking; 0 asks every time
+	NegativeValidity time.Duration // how long "not here" is believed
+	ListValidity     time.Duration // like Validity, for tag lists, referrers and signature tags
+	MaxStale         time.Duration // how long after its last check a tag is served while ill
+	MaxStaleRefused  time.Duration // the same while the upstream refuses the credential
+	KeepDeleted      bool          // serve a tag that the upstream no longer has
+}
+
+// DockerHub tells whether this is Docker Hub, whose official images have an implied
+// "library/" in front.
+func (u *Upstream) DockerHub() bool { return slices.Contains(u.Hosts, "docker.io") }
+
+// Registry is what users pull from: a name space with upstreams behind it.
+type Registry struct {
+	Name string
+	// Path leads to it below the host, empty for the default registry. It has no dot.
+	Path string
+	// Hosts lead to it by the Host header, as its root.
+	Hosts []string
+	// Upstreams in the order they are asked.
+	Upstreams []*Upstream
+	// NextOnError lets the walk go on to the next upstream when one is ill. Then a name
+	// that belongs to the ill one may be answered by another.
+	NextOnError bool
+}
+
+// Catalog holds the current Snapshot.
+type Catalog struct {
+	current atomic.Pointer[Snapshot]
+}
+
+// New returns a Catalog that begins with s.
+func New(s *Snapshot) *Catalog {
+	c := new(Catalog)
+	c.current.Store(s)
+	return c
+}
+
+// Snapshot returns what exists now.
+func (c *Catalog) Snapshot() *Snapshot { return c.current.Load() }
+
+// Replace makes s what exists from now on; requests under way keep what they began with.
+func (c *Catalog) Replace(s *Snapshot) { c.current.Store(s) }
+
+// Snapshot is what exists at one moment. It is never changed.
+type Snapshot struct {
+	byPath map[string]*Registry
+	byHost map[string]*Registry
+}
+
+// NewSnapshot indexes registries. It returns an error when two share a path or a host.
+func NewSnapshot(registries []*Registry) (*Snapshot, error) {
+	s := &Snapshot{byPath: map[string]*Registry{}, byHost: map[string]*Registry{}}
+	for _, r := range registries {
+		if other, taken := s.byPath[r.Path]; taken {
+			return nil, fmt.Errorf("registries %s and %s share the path %q", other.Name, r.Name, r.Path)
+		}
+		s.byPath[r.Path] = r
+		for _, h := range r.Hosts {
+			h = strings.ToLower(h)
+			if other, taken := s.byHost[h]; taken {
+				return nil, fmt.Errorf("registries %s and %s share the host %s", other.Name, r.Name, h)
+			}
+			s.byHost[h] = r
+		}
+	}
+	return s, nil
+}
