@@ -1,0 +1,124 @@
+package config
+
+import (
+	"log/slog"
+	"math"
+	"net/url"
+	"time"
+)
+
+// Forever is the duration that `forever` gives. It is longer than any age, so comparing
+// needs no special case; it must not be added to a time expressed in nanoseconds.
+const Forever time.Duration = math.MaxInt64
+
+// Config is a whole configuration, complete with defaults and free of faults.
+type Config struct {
+	// Listen is the address of registry, API and web pages, as host:port. The host may be
+	// empty (every address), the port 0 (any free one). Default 127.0.0.1:5000.
+	Listen string
+	// Ops is the address of metrics and health checks, as host:port, and differs from
+	// Listen. Empty, which only `ops: ""` gives, means none. Default 127.0.0.1:5001.
+	Ops string
+	// Data is the folder that holds content and embedded state. A relative path in a file
+	// starts at the file's folder. Default /var/lib/berth; ./berth-data without a file.
+	Data string
+	// State says where small durable facts live.
+	State State
+	// Log says how much is logged and in which form.
+	Log Log
+	// Upstreams are the registries that images are pulled from, in the file's order, at
+	// least one. Default: docker-hub, dhi, mcr and quay, without credentials.
+	Upstreams []Upstream
+	// Registries are what clients pull from, in the file's order, at least one. Default:
+	// one named default with all Upstreams in their order.
+	Registries []Registry
+}
+
+// State says where small durable facts live.
+type State struct {
+	// Redis is the URL (redis://, rediss:// or unix://) of a server that several replicas
+	// share. It may hold a password, hence a Secret. Empty means embedded, below Data.
+	Redis Secret
+}
+
+// Log says how much is logged and in which form.
+type Log struct {
+	// Level is the least severe level that is logged. Default info.
+	Level slog.Level
+	// Format is the form of a line. Default LogText.
+	Format LogFormat
+}
+
+// LogFormat is the form of a log line.
+type LogFormat string
+
+const (
+	// LogText writes key=value pairs.
+	LogText LogFormat = "text"
+	// LogJSON writes one JSON object a line.
+	LogJSON LogFormat = "json"
+)
+
+// Upstream is one remote registry with the account to use there. The durations are zero
+// or more; those that may be Forever say so.
+type Upstream struct {
+	// Name is the upstream's key in the file: [a-z0-9]([a-z0-9._-]*[a-z0-9])?.
+	Name string
+	// URL is scheme (http or https) and host, lower-case, without the scheme's default
+	// port, and nothing else.
+	URL *url.URL
+	// Hosts are the names by which clients may choose this upstream, as host or
+	// host:port, lower-case and without duplicates: those of the file in its order, then
+	// the URL's own unless listed. No two upstreams of one registry share one.
+	Hosts []string
+	// Username and Password are both set or both empty. The user name holds no colon.
+	Username string
+	// Password comes from `password` or from the file that `password_file` names.
+	Password Secret
+	// Hardened marks the upstream's images as hardened, for reports. Default false.
+	Hardened bool
+	// Validity is how long a tag is served without asking again; 0 asks every time, and
+	// Forever never again. Default 24 h.
+	Validity time.Duration
+	// NegativeValidity is how long "not here" is remembered. Default 60 s.
+	NegativeValidity time.Duration
+	// ListValidity is the Validity of tag lists, referrers and signature tags. Default 60 s.
+	ListValidity time.Duration
+	// MaxStale is how long after its last successful check a tag is still served while
+	// the upstream is unavailable; 0 is never, Forever without end. Default 720 h (30 days).
+	MaxStale time.Duration
+	// MaxStaleRefused is MaxStale for an upstream that refuses our credentials; may be
+	// Forever. Default 24 h.
+	MaxStaleRefused time.Duration
+	// KeepDeleted keeps serving a tag that the upstream no longer has. Default false.
+	KeepDeleted bool
+	// Realms are the hosts (host or host:port, lower-case), besides the URL's own and its
+	// domain's, whose token service may be sent the credentials. Default none.
+	Realms []string
+	// Private allows addresses of private networks, for redirects and realms as well.
+	// Implied where the URL names localhost or a private address. Default false.
+	Private bool
+	// CAFile is a PEM file of certificate authorities to trust, beside the system's,
+	// as a path that can be opened. Empty means none.
+	CAFile string
+}
+
+// Registry is one name space that clients pull from.
+type Registry struct {
+	// Name is the registry's key in the file; syntax as for Upstream.Name.
+	Name string
+	// Path is what stands before the repository in an image's name: lower-case
+	// components parted by slashes, without dots. Unique. Empty for the registry named
+	// default, and only there; the others' default is their name.
+	Path string
+	// Hosts are names (host or host:port, lower-case) at which this registry is the root.
+	// No two registries share one. Default none.
+	Hosts []string
+	// Upstreams are the names of the upstreams to ask, in this order: at least one, each
+	// once, all in Config.Upstreams.
+	Upstreams []string
+	// OnErrorNext goes on to the next upstream when one is unavailable (`on_error: next`)
+	// instead of stopping there. Default false: another upstream's image of that name
+	// would be somebody else's.
+	OnErrorNext bool
+}

@@ -1,0 +1,110 @@
+package config
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	maxPasswordBytes = 64 << 10 // tokens of cloud registries have a few KiB
+	maxCABytes       = 4 << 20  // a whole system's bundle has 0.3 MiB
+)
+
+// filePath reads the path of a file or folder, made relative to the configuration's folder.
+func (v value) filePath(into *string) bool {
+	var s string
+	if !v.text(&s) {
+		return false
+	}
+	switch {
+	case s == "":
+	case filepath.IsAbs(s):
+		*into = filepath.Clean(s)
+	default:
+		*into = filepath.Join(v.folder, s)
+	}
+	return true
+}
+
+// password returns what the file holds, without the newline that editors add.
+func (v value) password(path string) string {
+	data, fine := v.read(path, maxPasswordBytes)
+	if !fine {
+		return ""
+	}
+	text := strings.TrimRight(string(data), "\r\n")
+	switch {
+	case text == "":
+		v.faultf("the file %s is empty; write the password into it", show(path))
+	case strings.ContainsAny(text, "\r\n"):
+		v.faultf("the file %s has more than one line; write the password alone into it", show(path))
+	}
+	return text
+}
+
+// authorities checks that the file holds at least one certificate and no broken one.
+func (v value) authorities(path string) {
+	data, fine := v.read(path, maxCABytes)
+	if !fine {
+		return
+	}
+	found := false
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			v.faultf("the file %s holds a broken certificate (%v); write whole PEM certificates into it", show(path), err)
+			return
+		}
+		found = true
+	}
+	if !found {
+		v.faultf("the file %s holds no PEM certificate; write at least one into it, as -----BEGIN CERTIFICATE-----", show(path))
+	}
+}
+
+// read returns the content of a small file that only its owner and group may change.
+func (v value) read(path string, limit int64) ([]byte, bool) {
+	info, err := os.Stat(path) // before opening, which would wait for a pipe's writer
+	if err != nil {
+		return nil, v.unread(path, err)
+	}
+	switch {
+	case !info.Mode().IsRegular():
+		return nil, v.faultf("%s is no regular file; name one", show(path))
+	case info.Mode().Perm()&0o002 != 0:
+		return nil, v.faultf("the file %s can be written by every user (mode %04o); run chmod o-w on it", show(path), info.Mode().Perm())
+	case info.Size() > limit:
+		return nil, v.faultf("the file %s is larger than %d KiB; is it the right one?", show(path), limit>>10)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, v.unread(path, err)
+	}
+	defer func() { _ = f.Close() }() // only read
+	data, err := io.ReadAll(io.LimitReader(f, limit))
+	if err != nil {
+		return nil, v.unread(path, err)
+	}
+	return data, true
+}
+
+// unread adds the fault that path could not be read because of err.
+func (v value) unread(path string, err error) bool {
+	if errors.Is(err, fs.ErrNotExist) {
+		return v.faultf("the file %s does not exist; create it or mend the path, which starts at this file's folder unless it starts with /", show(path))
+	}
+	reason := err.Error()
+	if e, found := errors.AsType[*fs.PathError](err); found {
+		reason = fmt.Sprint(e.Err)
+	}
+	return v.faultf("the file %s cannot be read: %s; give the user that runs berth (uid %d) the right to", show(path), reason, os.Getuid())
+}

@@ -1,0 +1,181 @@
+package config
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+var upstreamKeys = []string{
+	"url", "hosts", "username", "password", "password_file", "hardened", "validity",
+	"negative_validity", "list_validity", "max_stale", "max_stale_refused", "keep_deleted",
+	"realms", "private", "ca_file",
+}
+
+var validKey = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$`)
+
+// named adds a fault if p's key is no name for an upstream or a registry.
+func (p pair) named() {
+	if !validKey.MatchString(p.key) {
+		p.keyFaultf("is no valid name; write lower-case letters and digits, and . _ - between them")
+	}
+}
+
+// upstreams reads the upstreams block. The places are where each upstream's hosts came from,
+// by its name.
+func (v value) upstreams() (upstreams []Upstream, places map[string][]pair) {
+	pairs, fine := v.pairs()
+	if fine && len(pairs) == 0 {
+		v.faultf("is empty; name at least one upstream, or remove the key to have the built-in ones")
+	}
+	places = map[string][]pair{}
+	for _, p := range pairs {
+		p.named()
+		u := newUpstream(p.key)
+		places[p.key] = p.upstream(&u)
+		upstreams = append(upstreams, u)
+	}
+	return upstreams, places
+}
+
+// upstream reads one upstream into u, which has the defaults, and returns its hosts.
+func (v value) upstream(u *Upstream) []pair {
+	f := v.fields(upstreamKeys)
+	if f.of == nil {
+		return nil
+	}
+	host := f.get("url").upstreamURL(&u.URL)
+	hosts := f.get("hosts").hosts()
+	if own := (pair{key: host, value: f.get("url")}); host != "" && !contains(hosts, host) {
+		hosts = append(hosts, own)
+	}
+	u.Hosts = names(hosts)
+	u.Realms = names(f.get("realms").hosts())
+
+	f.get("hardened").flag(&u.Hardened)
+	f.get("validity").durationOrForever(&u.Validity)
+	f.get("negative_validity").duration(&u.NegativeValidity)
+	f.get("list_validity").duration(&u.ListValidity)
+	f.get("max_stale").durationOrForever(&u.MaxStale)
+	f.get("max_stale_refused").durationOrForever(&u.MaxStaleRefused)
+	f.get("keep_deleted").flag(&u.KeepDeleted)
+
+	f.private(u)
+	f.credentials(u)
+	if ca := f.get("ca_file"); ca.filePath(&u.CAFile) && u.CAFile != "" && v.open {
+		ca.authorities(u.CAFile)
+	}
+	return hosts
+}
+
+func contains(hosts []pair, host string) bool {
+	for _, h := range hosts {
+		if h.key == host {
+			return true
+		}
+	}
+	return false
+}
+
+// upstreamURL reads scheme and host, and returns the host as it counts among the
+// upstream's hosts. No fault repeats the URL where that may hold a password.
+func (v value) upstreamURL(into **url.URL) string {
+	const want = "; write scheme and host alone, such as https://registry.example.com"
+	var s string
+	if v.node == nil {
+		v.faultf("is missing%s", want)
+		return ""
+	}
+	if !v.word(&s) {
+		return ""
+	}
+	scheme, rest, found := strings.Cut(s, "://")
+	scheme = strings.ToLower(scheme)
+	rest, path, _ := strings.Cut(rest, "/")
+	host, fault := parseHost(rest)
+	switch {
+	case strings.Contains(s, "@"):
+		v.faultf("holds a user name or password; write them as username and password")
+	case !found && withoutScheme(s):
+		v.faultf("has no scheme; write https://%s", s)
+	case !found:
+		v.faultf("is no URL%s", want)
+	case scheme != "https" && scheme != "http":
+		v.faultf("has the scheme %s; write https:// or http://", show(scheme))
+	case strings.ContainsAny(s, "?#"):
+		v.faultf("has a query or a fragment%s", want)
+	case rest == "":
+		v.faultf("names no host%s", want)
+	case fault != "":
+		v.faultf("%s", fault)
+	case path != "":
+		v.faultf("has the path %s; write %s://%s and put the path before the repository in image names", show("/"+path), scheme, host)
+	default:
+		return v.dialable(&url.URL{Scheme: scheme, Host: host}, into)
+	}
+	return ""
+}
+
+func withoutScheme(s string) bool {
+	_, fault := parseHost(s)
+	return fault == ""
+}
+
+// dialable drops the scheme's default port from u, refuses what can be no registry, and
+// returns u's host.
+func (v value) dialable(u *url.URL, into **url.URL) string {
+	if port := u.Port(); u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		u.Host = strings.TrimSuffix(u.Host, ":"+port)
+	}
+	if undialable(u.Hostname()) {
+		v.faultf("names %s, an address that berth never connects to; write a registry's host", u.Hostname())
+		return ""
+	}
+	*into = u
+	return u.Host
+}
+
+// private reads private, which a private address in the URL implies.
+func (f fields) private(u *Upstream) {
+	v := f.get("private")
+	fine := v.flag(&u.Private)
+	if u.URL == nil || !private(u.URL.Hostname()) {
+		return
+	}
+	if fine && v.node != nil && !u.Private {
+		v.faultf("is false, but the url names the private address %s; remove the key, or write true", u.URL.Hostname())
+	}
+	u.Private = true
+}
+
+// credentials reads the account, all of it or none. What expands to nothing counts as
+// absent, so that ${USER:-} and ${PASSWORD:-} together mean anonymous.
+func (f fields) credentials(u *Upstream) {
+	var password, file string
+	username, plain, passwordFile := f.get("username"), f.get("password"), f.get("password_file")
+	fine := username.text(&u.Username)
+	fine = plain.text(&password) && fine
+	fine = passwordFile.filePath(&file) && fine
+	if !fine {
+		return
+	}
+	switch {
+	case password != "" && file != "":
+		passwordFile.faultf("stands beside password; keep one of the two")
+	case password != "" && u.Username == "":
+		plain.faultf("has no username beside it; write one, or remove the password for anonymous pulls")
+	case file != "" && u.Username == "":
+		passwordFile.faultf("has no username beside it; write one, or remove the file for anonymous pulls")
+	case password == "" && file == "" && u.Username != "":
+		username.faultf("has no password beside it; write password or password_file, or remove the username for anonymous pulls")
+	case strings.Contains(u.Username, ":"):
+		username.faultf("holds a colon, which HTTP logins cannot carry; write the name alone, and the password as password")
+	}
+	if file != "" && f.at.open {
+		password = passwordFile.password(file)
+	}
+	u.Password = NewSecret(password)
+	if u.Username != "" && u.URL != nil && u.URL.Scheme == "http" && !u.Private {
+		f.get("url").faultf("would send the password in clear text; write https://, or private: true if %s is in your own network", u.URL.Hostname())
+	}
+}

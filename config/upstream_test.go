@@ -1,0 +1,164 @@
+package config_test
+
+import (
+	"fmt"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/berth-cache/berth/config"
+)
+
+// only returns the single upstream of a file whose upstream block holds these keys.
+func only(t *testing.T, keys string) config.Upstream {
+	t.Helper()
+	c := parse(t, "upstreams: {a: {"+keys+"}}\n")
+	if len(c.Upstreams) != 1 {
+		t.Fatalf("%d upstreams", len(c.Upstreams))
+	}
+	return c.Upstreams[0]
+}
+
+func TestUpstreamWithEveryKey(t *testing.T) {
+	got := only(t, `url: "HTTPS://Reg.Example:8443/", hosts: [B.example, "[::0001]:05"], username: u, password: p, hardened: true,
+		validity: forever, negative_validity: 0s, list_validity: 5m, max_stale: 1d12h, max_stale_refused: 0s, keep_deleted: true,
+		realms: [Login.Example], private: true, ca_file: ca.pem`)
+	want := config.Upstream{
+		Name: "a", URL: &url.URL{Scheme: "https", Host: "reg.example:8443"},
+		Hosts:    []string{"b.example", "[::1]:5", "reg.example:8443"},
+		Username: "u", Password: config.NewSecret("p"), Hardened: true,
+		Validity: config.Forever, NegativeValidity: 0, ListValidity: 5 * time.Minute, MaxStale: 36 * time.Hour, MaxStaleRefused: 0,
+		KeepDeleted: true, Realms: []string{"login.example"}, Private: true, CAFile: "ca.pem",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestUpstreamURL(t *testing.T) {
+	tests := []struct {
+		url, want, host string
+		private         bool
+	}{
+		{"https://quay.io", "https://quay.io", "quay.io", false},
+		{"https://quay.io:443", "https://quay.io", "quay.io", false},
+		{"http://quay.io:443", "http://quay.io:443", "quay.io:443", false},
+		{"http://quay.io:80/", "http://quay.io", "quay.io", false},
+		{"http://my_registry:5000", "http://my_registry:5000", "my_registry:5000", false},
+		{"http://localhost:5000", "http://localhost:5000", "localhost:5000", true},
+		{"https://127.0.0.1", "https://127.0.0.1", "127.0.0.1", true},
+		{"https://192.168.1.1:443", "https://192.168.1.1", "192.168.1.1", true},
+		{"https://100.64.0.1", "https://100.64.0.1", "100.64.0.1", true},
+		{"https://[fd00::0:1]:443", "https://[fd00::1]", "[fd00::1]", true},
+		{"https://[::ffff:10.0.0.1]:5000", "https://[::ffff:10.0.0.1]:5000", "[::ffff:10.0.0.1]:5000", true},
+		{"https://8.8.8.8", "https://8.8.8.8", "8.8.8.8", false},
+		{"https://localhost.example", "https://localhost.example", "localhost.example", false},
+	}
+	for _, test := range tests {
+		u := only(t, fmt.Sprintf("url: %q", test.url))
+		got := []any{u.URL.String(), u.Hosts, u.Private}
+		if diff := cmp.Diff([]any{test.want, []string{test.host}, test.private}, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.url, diff)
+		}
+	}
+}
+
+func TestFaultsOfURL(t *testing.T) {
+	const want = "; write scheme and host alone, such as https://registry.example.com"
+	tests := []struct{ url, want string }{
+		{"quay.io:443", "has no scheme; write https://quay.io:443"},
+		{"quay.io/v2", "is no URL" + want},
+		{"", "is no URL" + want},
+		{"docker://quay.io", `has the scheme "docker"; write https:// or http://`},
+		{"https://", "names no host" + want},
+		{"https:///v2", "names no host" + want},
+		{"https://bob:hunter2@quay.io", "holds a user name or password; write them as username and password"},
+		{"https://bob:hunt/er2@quay.io", "holds a user name or password; write them as username and password"},
+		{"https://quay.io?x=y", "has a query or a fragment" + want},
+		{"https://quay.io/#x", "has a query or a fragment" + want},
+		{"https://quay.io/v2/", `has the path "/v2/"; write https://quay.io and put the path before the repository in image names`},
+		{"https://quay io", `"quay io" is no host name; write only a host, such as registry.example.com or 10.0.0.7:5000`},
+		{"https://quay.io.", `"quay.io." is no host name; write only a host, such as registry.example.com or 10.0.0.7:5000`},
+		{"https://1.2.3", `"1.2.3" is no host name; write only a host, such as registry.example.com or 10.0.0.7:5000`},
+		{"https://bücher.example", `"bücher.example" is no host name; write only a host, such as registry.example.com or 10.0.0.7:5000`},
+		{"https://quay.io:", `"quay.io:" has no valid port; write a number from 1 to 65535 after the colon`},
+		{"https://quay.io:0", `"quay.io:0" has no valid port; write a number from 1 to 65535 after the colon`},
+		{"https://::1", `"::1" has colons; put an IPv6 address in brackets: [::1]:5000`},
+		{"https://[::1", `"[::1" is no IPv6 address; write only a host, such as registry.example.com or 10.0.0.7:5000`},
+		{"https://[10.0.0.1]:5", `"[10.0.0.1]:5" is no IPv6 address; write only a host, such as registry.example.com or 10.0.0.7:5000`},
+		{"https://[fe80::1%25eth0]", `"[fe80::1%25eth0]" is no IPv6 address; write only a host, such as registry.example.com or 10.0.0.7:5000`},
+		{"http://169.254.169.254", "names 169.254.169.254, an address that berth never connects to; write a registry's host"},
+		{"http://[fe80::1]:5000", "names fe80::1, an address that berth never connects to; write a registry's host"},
+		{"http://0.0.0.0:5000", "names 0.0.0.0, an address that berth never connects to; write a registry's host"},
+	}
+	var all []faultTest
+	for _, test := range tests {
+		all = append(all, faultTest{test.url, fmt.Sprintf("upstreams:\n  a:\n    url: %q\n", test.url), "berth.yaml:3: upstreams.a.url: " + test.want})
+	}
+	testFaults(t, all)
+}
+
+func TestFaultsOfUpstreams(t *testing.T) {
+	// in is a file with one upstream that has these keys as well, in line 3.
+	in := func(keys string) string {
+		return "upstreams:\n  a: {url: \"https://a.example\",\n    " + keys + "}\n"
+	}
+	at := func(fault string) string { return "berth.yaml:3: upstreams.a." + fault }
+	const host = "; write only a host, such as registry.example.com or 10.0.0.7:5000"
+	testFaults(t, []faultTest{
+		{"none", "upstreams: {}\n", "berth.yaml:1: upstreams: is empty; name at least one upstream, or remove the key to have the built-in ones"},
+		{"commented out", "upstreams:\n#  a: {}\n", "berth.yaml:1: upstreams: has no value; write keys with their values, one a line and indented, or remove the key"},
+		{"list", "upstreams: [a]\n", "berth.yaml:1: upstreams: is a list; write keys with their values, one a line and indented"},
+		{"a URL as the upstream", "upstreams:\n  a: https://u:hunter2@a.example\n", "berth.yaml:2: upstreams.a: is a single value; write keys with their values, one a line and indented"},
+		{"name", "upstreams:\n  Quay: {url: \"https://quay.io\"}\n", "berth.yaml:2: upstreams.Quay: is no valid name; write lower-case letters and digits, and . _ - between them"},
+		{"name that ends badly", "upstreams:\n  quay-: {url: \"https://quay.io\"}\n", "berth.yaml:2: upstreams.quay-: is no valid name; write lower-case letters and digits, and . _ - between them"},
+		{"no url", "upstreams:\n  a:\n    hardened: true\n", "berth.yaml:2: upstreams.a.url: is missing; write scheme and host alone, such as https://registry.example.com"},
+		{"key, misspelt", in("negative-validity: 5s"), at("negative-validity: is no key here; did you mean negative_validity?")},
+		{"password without a space", in("password:hunter2"), at("password: is no key here; write a space after the colon")},
+		{"number as a password", in("username: u, password: 123"), at("password: is a number where text belongs; put it in quotes")},
+		{"list as a password", in("username: u, password: [hunter2]"), at("password: is a list; write a single value")},
+		{"username alone", in("username: u"), at("username: has no password beside it; write password or password_file, or remove the username for anonymous pulls")},
+		{"password alone", in("password: hunter2"), at("password: has no username beside it; write one, or remove the password for anonymous pulls")},
+		{"password file alone", in("password_file: f"), at("password_file: has no username beside it; write one, or remove the file for anonymous pulls")},
+		{"two passwords", in("username: u, password: hunter2, password_file: f"), at("password_file: stands beside password; keep one of the two")},
+		{"password expands to nothing", in(`username: u, password: "${EMPTY}"`), at("username: has no password beside it; write password or password_file, or remove the username for anonymous pulls")},
+		{"both in the user name", in(`username: "u:hunter2", password: x`), at("username: holds a colon, which HTTP logins cannot carry; write the name alone, and the password as password")},
+		{"one host for a list", in("hosts: b.example"), at("hosts: is a single value; write a list: [a, b]")},
+		{"URL as a host", in(`hosts: ["https://b.example"]`), at(`hosts[0]: "https://b.example" is a URL` + host)},
+		{"path in a host", in("hosts: [a.example/b]"), at(`hosts[0]: "a.example/b" has a path` + host)},
+		{"login in a host", in(`hosts: ["u:hunter2@b"]`), at("hosts[0]: holds an @" + host)},
+		{"empty host", in(`hosts: [b, ""]`), at("hosts[1]: is empty" + host)},
+		{"number as a host", in("hosts: [5000]"), at(`hosts[0]: "5000" is no host name` + host)},
+		{"host twice", in("hosts: [b.example, B.example]"), at("hosts[1]: b.example is here twice, first in line 3; keep one")},
+		{"realm", in("realms: [\"*.example.com\"]"), at(`realms[0]: "*.example.com" is no host name` + host)},
+		{"flag", in("hardened: yes"), at(`hardened: "yes" is neither true nor false; write one of them`)},
+		{"no unit", in("validity: 24"), at(`validity: "24" has no unit; write it with one, as in 90s, 15m, 24h or 30d`)},
+		{"zero without unit", in("validity: 0"), at(`validity: "0" has no unit; write 0s`)},
+		{"negative", in("max_stale: -1d"), at(`max_stale: "-1d" is negative; write 0s or more`)},
+		{"no duration", in("list_validity: soon"), at(`list_validity: "soon" is no duration; write a number with a unit, such as 90s, 15m, 24h or 30d`)},
+		{"forever where it makes no sense", in("negative_validity: forever, list_validity: forever"), at("negative_validity: cannot be forever; write a duration, such as 60s or 24h") + "\n" + at("list_validity: cannot be forever; write a duration, such as 60s or 24h")},
+		{"not private, but it is", "upstreams:\n  a:\n    url: http://10.0.0.1\n    private: false\n", "berth.yaml:4: upstreams.a.private: is false, but the url names the private address 10.0.0.1; remove the key, or write true"},
+		{"password in clear text", "upstreams:\n  a: {url: \"http://a.example\", username: u, password: x}\n", "berth.yaml:2: upstreams.a.url: would send the password in clear text; write https://, or private: true if a.example is in your own network"},
+	})
+}
+
+func TestPasswordInClearTextOnAPrivateNetwork(t *testing.T) {
+	only(t, `url: "http://a.example", private: true, username: u, password: x`)
+	only(t, `url: "http://localhost", username: u, password: x`)
+}
+
+func TestEmptyCredentialsAreNone(t *testing.T) {
+	u := only(t, `url: "https://a.example", username: "${U:-}", password: "${P:-}", password_file: "${F:-}", ca_file: "${C:-}"`)
+	if got := u.Username + u.Password.Reveal() + u.CAFile; got != "" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestURLOwnHostMayBeListed(t *testing.T) {
+	u := only(t, `url: "https://a.example", hosts: [a.example, b.example]`)
+	if diff := cmp.Diff([]string{"a.example", "b.example"}, u.Hosts); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
