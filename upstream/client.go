@@ -2,26 +2,78 @@ package upstream
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
+	"crypto/tls"
+	"log/slog"
+	"net/http"
 	"net/url"
-	"strings"
+	"path"
+	"time"
 )
+
+const (
+	// maxLogins is how often one request is sent at most for the sake of its login: bare,
+	// with a token that was held, with a fresh one.
+	maxLogins = 3
+
+	tlsTimeout    = 10 * time.Second
+	headerTimeout = 30 * time.Second
+	idleTimeout   = 90 * time.Second
+	// idlePerHost lets a burst of clients keep its connections for the next burst.
+	idlePerHost    = 64
+	maxHeaderBytes = 256 << 10
+	// pingAfter finds out that an HTTP/2 connection is dead, which otherwise many
+	// requests would wait on.
+	pingAfter = 15 * time.Second
+)
+
+// acceptManifests is asked for always and whole: registries that convert give a tag
+// another digest for another list.
+const acceptManifests = "application/vnd.oci.image.index.v1+json, " +
+	"application/vnd.oci.image.manifest.v1+json, " +
+	"application/vnd.docker.distribution.manifest.list.v2+json, " +
+	"application/vnd.docker.distribution.manifest.v2+json"
 
 // Client is one upstream. It is safe for concurrent use.
 type Client struct {
-	cfg  Config
-	base *url.URL // scheme and host, normalised
+	cfg       Config   // with its defaults filled in
+	base      *url.URL // scheme and host, normalised
+	secrets   []string // what no message may repeat
+	dialer    *dialer
+	transport *http.Transport
+	keys      *keyring
+	log       *slog.Logger
 }
 
 // New checks the configuration and returns a Client. It does no network IO.
 func New(cfg Config) (*Client, error) {
-	base, err := normalise(cfg.URL)
+	base, err := normalise(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("upstream %s: %w", cfg.Name, err)
+		return nil, err
 	}
-	return &Client{cfg: cfg, base: base}, nil
+	cfg = cfg.withDefaults()
+	c := &Client{cfg: cfg, base: base, log: cfg.Logger}
+	c.dialer = &dialer{resolver: cfg.Resolver, connect: cfg.DialContext, private: cfg.Private}
+	c.transport = &http.Transport{
+		Proxy:                  egress,
+		DialContext:            c.dialer.dial,
+		TLSClientConfig:        &tls.Config{RootCAs: cfg.RootCAs, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    tlsTimeout,
+		ResponseHeaderTimeout:  headerTimeout,
+		IdleConnTimeout:        idleTimeout,
+		MaxIdleConnsPerHost:    idlePerHost,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		DisableCompression:     true,
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
+	}
+	if basic := c.basicHeader(); basic != "" {
+		c.secrets = append(c.secrets, basic[len("Basic "):])
+	}
+	if cfg.Credential.Password != "" {
+		c.secrets = append(c.secrets, cfg.Credential.Password, url.QueryEscape(cfg.Credential.Password))
+	}
+	c.keys = newKeyring(c)
+	return c, nil
 }
 
 // Name is the upstream's configured name.
@@ -31,47 +83,101 @@ func (c *Client) Name() string { return c.cfg.Name }
 // scheme's default.
 func (c *Client) Host() string { return c.base.Host }
 
-// Fingerprint is 16 hex digits that stay the same as long as the upstream's scheme, host
-// and user name do, whatever it is called in the configuration.
-func (c *Client) Fingerprint() string {
-	sum := sha256.Sum256([]byte(c.base.String() + "\n" + c.cfg.Credential.Username))
-	return hex.EncodeToString(sum[:8])
-}
-
 // Close ends the Client's goroutines, waits for them, and closes idle connections.
 // Bodies that are being read stay readable.
-func (c *Client) Close() {}
+func (c *Client) Close() {
+	c.keys.close()
+	c.transport.CloseIdleConnections()
+}
 
 // Do asks the upstream. Every error is an *Error; it wraps ctx's cause if that is why.
 // The Response's Body ends with ctx.
 func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
-	return nil, &Error{
-		Upstream: c.cfg.Name, Op: r.op(), Class: Unavailable,
-		Message: "not yet implemented", Err: context.Cause(ctx),
+	began := time.Now()
+	resp, fault := c.do(ctx, r)
+	if fault != nil {
+		c.cfg.Metrics.request(c.cfg.Name, r.Kind, fault.Status, time.Since(began))
+		return nil, fault
 	}
+	c.cfg.Metrics.request(c.cfg.Name, r.Kind, resp.Status, time.Since(began))
+	return resp, nil
 }
 
-// normalise returns u with scheme and host in lower case, without the scheme's default
-// port and without a path.
-func normalise(u *url.URL) (*url.URL, error) {
-	switch {
-	case u == nil || u.Host == "" || u.Hostname() == "":
-		return nil, fmt.Errorf("url has no host")
-	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-		return nil, fmt.Errorf("url of host %s has more than scheme and host", u.Host)
+func (c *Client) do(ctx context.Context, r Request) (*Response, *Error) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return nil, c.fail(r, Unavailable, "only GET and HEAD are asked")
 	}
-	scheme := strings.ToLower(u.Scheme)
-	if scheme != "http" && scheme != "https" {
-		return nil, fmt.Errorf("url of host %s is neither http nor https", u.Host)
+	if p := r.path(); path.Clean(p) != p { // whoever parsed the name should have seen it
+		return nil, c.fail(r, Unavailable, "name is no path")
 	}
-	out := &url.URL{Scheme: scheme, Host: strings.ToLower(u.Host)}
-	out.Host = strings.TrimSuffix(out.Host, ":"+defaultPort(scheme))
-	return out, nil
+	answer, fault := c.ask(ctx, r)
+	if fault != nil {
+		return nil, fault
+	}
+	resp, err := c.response(r, answer)
+	if err != nil {
+		answer.Body.Close()
+		return nil, c.failed(ctx, r, err)
+	}
+	return resp, nil
 }
 
-func defaultPort(scheme string) string {
-	if scheme == "https" {
-		return "443"
+// ask returns an answer of status 200, or 206 where a range was asked for. It logs in as
+// far as it takes.
+func (c *Client) ask(ctx context.Context, r Request) (*http.Response, *Error) {
+	began := time.Now()
+	l, err := c.keys.login(ctx, r.Repository)
+	for try := 1; err == nil; try++ {
+		var resp *http.Response
+		if resp, err = c.send(ctx, c.trip(r, l)); err != nil {
+			break
+		}
+		if usable(r, resp.StatusCode) {
+			c.keys.worked(l, r.Repository)
+			return resp, nil
+		}
+		f := c.readFault(resp)
+		c.log.DebugContext(ctx, "upstream has no content for us", "upstream", c.cfg.Name,
+			"op", r.op(), "status", f.status, "code", f.code, "text", f.text)
+		if !f.unauthorised() || try == maxLogins || l.fresh(began) {
+			return nil, c.judge(ctx, r, l, f)
+		}
+		again, ok := login{}, false
+		if again, ok, err = c.keys.again(ctx, l, r.Repository, resp.Header); err == nil && !ok {
+			return nil, c.judge(ctx, r, l, f)
+		}
+		l = again
 	}
-	return "80"
+	return nil, c.failed(ctx, r, err)
+}
+
+// unauthorised says that another login may help.
+func (f answerFault) unauthorised() bool {
+	return !f.elsewhere && (f.status == http.StatusUnauthorized || f.status == http.StatusForbidden && !f.html)
+}
+
+func usable(r Request, status int) bool {
+	return status == http.StatusOK || status == http.StatusPartialContent && r.rangeHeader() != ""
+}
+
+// trip is the request with its headers.
+func (c *Client) trip(r Request, l login) trip {
+	h := http.Header{}
+	switch r.Kind {
+	case KindManifest:
+		h.Set("Accept", acceptManifests)
+	case KindTags:
+		h.Set("Accept", "application/json")
+	case KindReferrers:
+		h.Set("Accept", "application/vnd.oci.image.index.v1+json")
+	default:
+		h.Set("Accept", "*/*")
+	}
+	if rng := r.rangeHeader(); rng != "" {
+		h.Set("Range", rng)
+	}
+	if l.header != "" {
+		h.Set("Authorization", l.header)
+	}
+	return trip{method: r.Method, url: r.url(c.base), header: h}
 }

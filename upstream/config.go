@@ -2,15 +2,29 @@ package upstream
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+)
+
+// ErrConfig says that a Config cannot be used.
+var ErrConfig = errors.New("bad upstream")
+
+const (
+	defaultUserAgent    = "berth"
+	defaultStallTimeout = 30 * time.Second
+	keepAlive           = 30 * time.Second
 )
 
 // Config is what a Client has to know of its upstream. Name and URL are required.
@@ -19,9 +33,10 @@ type Config struct {
 	Name string
 	// URL has a scheme, http or https, and a host, and no path.
 	URL *url.URL
-	// Hosts are the other names by which clients know the upstream, e.g. docker.io.
+	// Hosts are the other names by which clients know the upstream, e.g. docker.io. No
+	// request goes there.
 	Hosts []string
-	// Credential is the login; Username and Password are used, both empty is anonymous.
+	// Credential is the login: Username and Password; both empty is anonymous.
 	Credential authn.AuthConfig
 	// Realms are hosts, with a port unless it is the scheme's own, where a token service
 	// may be besides those that belong to the upstream's host.
@@ -53,3 +68,57 @@ type Resolver interface {
 }
 
 var _ Resolver = (*net.Resolver)(nil)
+
+func (cfg Config) withDefaults() Config {
+	if cfg.Resolver == nil {
+		cfg.Resolver = net.DefaultResolver
+	}
+	if cfg.DialContext == nil {
+		cfg.DialContext = (&net.Dialer{KeepAlive: keepAlive}).DialContext
+	}
+	if cfg.Proxy == nil {
+		cfg.Proxy = http.ProxyFromEnvironment
+	}
+	if cfg.UserAgent == "" {
+		cfg.UserAgent = defaultUserAgent
+	}
+	if cfg.StallTimeout <= 0 {
+		cfg.StallTimeout = defaultStallTimeout
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return cfg
+}
+
+// normalise returns the URL with scheme and host in lower case, without the scheme's
+// default port and without a final slash.
+func normalise(cfg Config) (*url.URL, error) {
+	u := cfg.URL
+	if u == nil || u.Hostname() == "" {
+		return nil, fmt.Errorf("%w %s: url has no host", ErrConfig, cfg.Name)
+	}
+	if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return nil, fmt.Errorf("%w %s: url has more than scheme and host", ErrConfig, cfg.Name)
+	}
+	out := &url.URL{Scheme: strings.ToLower(u.Scheme), Host: strings.ToLower(u.Host)}
+	if out.Scheme != "http" && out.Scheme != "https" {
+		return nil, fmt.Errorf("%w %s: url is neither http nor https", ErrConfig, cfg.Name)
+	}
+	out.Host = strings.TrimSuffix(out.Host, ":"+defaultPort(out.Scheme))
+	return out, nil
+}
+
+func defaultPort(scheme string) string {
+	if scheme == "https" {
+		return "443"
+	}
+	return "80"
+}
+
+// Fingerprint is 16 hex digits that stay the same as long as the upstream's scheme, host
+// and user name do, whatever it is called in the configuration.
+func (c *Client) Fingerprint() string {
+	sum := sha256.Sum256([]byte(c.base.String() + "\n" + c.cfg.Credential.Username))
+	return hex.EncodeToString(sum[:8])
+}

@@ -52,7 +52,7 @@ func (c Class) String() string {
 	}
 }
 
-// Error is every error of Client.Do except the caller's own context's cause, which it wraps.
+// Error is every error of Client.Do.
 type Error struct {
 	// Upstream is the upstream's configured name.
 	Upstream string

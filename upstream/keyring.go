@@ -1,0 +1,195 @@
+package upstream
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// goodFor is how long a credential counts as good after it worked.
+const goodFor = 5 * time.Minute
+
+// scheme is how the upstream wants to be logged in to, as its last challenge said.
+type scheme struct {
+	basic   bool
+	realm   *url.URL // of the token service; nil with basic
+	service string
+}
+
+// keyring holds what the Client knows about logging in: the way, the tokens, and when
+// the credential last worked.
+type keyring struct {
+	client *Client
+	// ctx ends with the Client; errands run in it, not in that of whoever came first.
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	// mu guards everything below.
+	mu      sync.Mutex
+	closed  bool
+	scheme  *scheme
+	grants  map[grantKey]grant
+	errands map[errandKey]*errand
+	// goodAt is when something last worked that needed the credential; lastGood is the
+	// repository that last worked with a token.
+	goodAt   time.Time
+	lastGood string
+}
+
+func newKeyring(c *Client) *keyring {
+	k := &keyring{client: c, grants: map[grantKey]grant{}, errands: map[errandKey]*errand{}}
+	k.ctx, k.cancel = context.WithCancel(context.Background())
+	return k
+}
+
+func (k *keyring) close() {
+	k.mu.Lock()
+	k.closed = true
+	k.mu.Unlock()
+	k.cancel()
+	k.wg.Wait()
+}
+
+// login is what a request carries. The zero value is nothing.
+type login struct {
+	header string
+	grant  grant // zero unless it is a token
+}
+
+// fresh says that a new token would not be any newer than this one.
+func (l login) fresh(since time.Time) bool {
+	return l.grant.value != "" && !l.grant.fetched.Before(since)
+}
+
+// login returns what a request for repository has to carry, as far as is known.
+func (k *keyring) login(ctx context.Context, repository string) (login, error) {
+	s, closed := k.known()
+	switch {
+	case closed:
+		return login{}, ErrClosed
+	case s == nil:
+		return login{}, nil
+	case s.basic:
+		return login{header: k.client.basicHeader()}, nil
+	}
+	g, err := k.grant(ctx, *s, scopeOf(repository), repository)
+	if err != nil {
+		return login{}, err
+	}
+	return login{header: "Bearer " + g.value, grant: g}, nil
+}
+
+// learn takes in the challenge of an answer to a request for repository, and returns
+// the login that answers it. A false says that there is nothing to answer it with.
+func (k *keyring) learn(ctx context.Context, h http.Header, repository string) (login, bool, error) {
+	c, ok := pick(parseChallenges(h))
+	if !ok {
+		return login{}, false, nil
+	}
+	s := scheme{basic: c.scheme == "basic", service: c.params["service"]}
+	if s.basic {
+		k.remember(&s)
+		header := k.client.basicHeader()
+		return login{header: header}, header != "", nil
+	}
+	realm, err := k.client.parseRealm(c.params["realm"])
+	if err != nil {
+		return login{}, false, err
+	}
+	s.realm = realm
+	k.remember(&s)
+	g, err := k.grant(ctx, s, scopeFrom(c.params["scope"], repository), repository)
+	if err != nil {
+		return login{}, false, err
+	}
+	return login{header: "Bearer " + g.value, grant: g}, true, nil
+}
+
+// again returns a login to try after an answer refused l, and false if there is none.
+func (k *keyring) again(ctx context.Context, l login, repository string, h http.Header) (login, bool, error) {
+	k.drop(l)
+	next, ok, err := k.learn(ctx, h, repository)
+	if err != nil || ok {
+		return next, ok && next.header != l.header, err
+	}
+	if l.grant.value == "" {
+		return login{}, false, nil
+	}
+	next, err = k.login(ctx, repository) // a 403 names no challenge; the token may be stale all the same
+	return next, err == nil && next.header != "", err
+}
+
+func (k *keyring) known() (*scheme, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.scheme, k.closed
+}
+
+func (k *keyring) remember(s *scheme) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.scheme = s
+}
+
+// worked notes that a request for repository succeeded with l.
+func (k *keyring) worked(l login, repository string) {
+	if l.header == "" {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.goodAt = time.Now()
+	if l.grant.value != "" {
+		k.lastGood = repository
+	}
+}
+
+// good tells whether the credential is good while repository is refused: it worked not
+// long ago, or the token service still gives a token for the repository that last worked.
+// Where none has, it is asked what "docker login" asks, for a token without a scope.
+// An error that is not a refusal says that nothing could be found out.
+func (k *keyring) good(ctx context.Context, repository string) (bool, error) {
+	k.mu.Lock()
+	if time.Since(k.goodAt) < goodFor && !k.goodAt.IsZero() {
+		k.mu.Unlock()
+		return true, nil
+	}
+	s := k.scheme
+	if s == nil || s.basic {
+		k.mu.Unlock()
+		return false, nil
+	}
+	key := errandKey{grantKey: grantKey{realm: s.realm.String(), service: s.service}}
+	if k.lastGood != "" && k.lastGood != repository {
+		key.repository, key.scope = k.lastGood, scopeOf(k.lastGood)
+	}
+	e, err := k.errand(*s, key)
+	k.mu.Unlock()
+	if err != nil {
+		return false, err
+	}
+	if _, err = e.wait(ctx); err == nil {
+		return true, nil
+	}
+	if refused(err) {
+		return false, nil
+	}
+	return false, err
+}
+
+// scopeOf is the scope that pulling needs.
+func scopeOf(repository string) string { return "repository:" + repository + ":pull" }
+
+// scopeFrom is the scope of a challenge if it asks for nothing but pulling repository,
+// else our own: GHCR's names a placeholder, and more rights than needed are not wanted.
+func scopeFrom(challenged, repository string) string {
+	kind, rest, _ := strings.Cut(challenged, ":")
+	if rest == repository+":pull" && strings.HasPrefix(kind, "repository") && !strings.ContainsAny(kind, " \t") {
+		return challenged
+	}
+	return scopeOf(repository)
+}

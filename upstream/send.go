@@ -1,0 +1,223 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	maxRedirects = 5
+	// maxTries, firstBackoff and maxWait are the package comment's rules of repetition.
+	maxTries     = 3
+	firstBackoff = 100 * time.Millisecond
+	maxWait      = 2 * time.Second
+	// maxDrain is how much of a body is read for the sake of keeping its connection.
+	maxDrain = 64 << 10
+)
+
+var (
+	// errRedirect says that a redirect was not followed.
+	errRedirect = errors.New("redirect not followed")
+	errProxy    = errors.New("egress proxy is configured wrongly")
+)
+
+// trip is a request on its way: where to, and what it carries.
+type trip struct {
+	method string
+	url    *url.URL
+	header http.Header
+	// allow decides about a redirect beyond the general rules; nil allows it.
+	allow func(from, to *url.URL) error
+}
+
+// send makes the trip, again if that may help, and returns an answer of any status but a
+// redirect. The body ends with ctx.
+func (c *Client) send(ctx context.Context, t trip) (*http.Response, error) {
+	backoff := firstBackoff
+	for try := 1; ; try++ {
+		resp, err := c.follow(ctx, t)
+		wait, again := repeatable(resp, err, backoff)
+		if !again || try == maxTries || !fits(ctx, wait) {
+			return resp, err
+		}
+		if resp != nil {
+			discard(resp)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, context.Cause(ctx)
+		}
+		backoff *= 2
+	}
+}
+
+// repeatable tells whether to try again and after how long.
+func repeatable(resp *http.Response, err error, backoff time.Duration) (time.Duration, bool) {
+	wait := backoff/2 + rand.N(backoff)
+	if err != nil {
+		return wait, transient(err)
+	}
+	switch resp.StatusCode {
+	case http.StatusRequestTimeout, http.StatusInternalServerError,
+		http.StatusBadGateway, http.StatusGatewayTimeout:
+		return wait, true
+	case http.StatusServiceUnavailable:
+		after, told := retryAfter(resp.Header, time.Now())
+		if !told {
+			return wait, true
+		}
+		return max(after, wait), after <= maxWait
+	default:
+		return 0, false
+	}
+}
+
+// transient says that a connection broke in a way that may pass. Timeouts are not among
+// them: three in a row would take minutes.
+func transient(err error) bool {
+	if netErr, ok := errors.AsType[net.Error](err); ok && netErr.Timeout() {
+		return false
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return true
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return dns.IsTemporary
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Op == "dial" || op.Op == "read" || op.Op == "write"
+	}
+	// HTTP/2 and the transport have their own words, and no types, for a lost connection.
+	text := err.Error()
+	return strings.Contains(text, "stream error") || strings.Contains(text, "GOAWAY") ||
+		strings.Contains(text, "connection lost") || strings.Contains(text, "server closed")
+}
+
+// fits says that ctx leaves time for a wait and something after it.
+func fits(ctx context.Context, wait time.Duration) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() == nil && (!ok || time.Until(deadline) > wait)
+}
+
+// follow sends the request and goes where redirects lead. Once the scheme, host or port
+// has changed Authorization is gone for good, even if a later hop leads back.
+func (c *Client) follow(ctx context.Context, t trip) (*http.Response, error) {
+	at, header := t.url, t.header.Clone()
+	for hops := 0; ; hops++ {
+		resp, err := c.roundTrip(ctx, trip{method: t.method, url: at, header: header})
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode < 300 || resp.StatusCode > 399 {
+			return resp, nil
+		}
+		next, err := redirectTarget(resp, at)
+		discard(resp)
+		switch {
+		case err != nil:
+			return nil, err
+		case hops == maxRedirects:
+			return nil, fmt.Errorf("%w: more than %d of them", errRedirect, maxRedirects)
+		case t.allow != nil:
+			if err := t.allow(at, next); err != nil {
+				return nil, err
+			}
+		}
+		if !sameOrigin(at, next) {
+			header.Del("Authorization")
+		}
+		at = next
+	}
+}
+
+// redirectTarget says where a redirect from one URL leads. Its errors name hosts and never
+// the rest, since the query of a signed URL is a secret.
+func redirectTarget(resp *http.Response, from *url.URL) (*url.URL, error) {
+	switch resp.StatusCode {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	default:
+		return nil, fmt.Errorf("%w: status %d from %s", errRedirect, resp.StatusCode, from.Host)
+	}
+	location := resp.Header.Get("Location")
+	next, err := from.Parse(location)
+	if err != nil || location == "" || next.Hostname() == "" {
+		return nil, fmt.Errorf("%w: %s names no target", errRedirect, from.Host)
+	}
+	next.User, next.Fragment, next.Scheme = nil, "", strings.ToLower(next.Scheme)
+	switch {
+	case next.Scheme != "http" && next.Scheme != "https":
+		return nil, fmt.Errorf("%w: %s leads to a scheme other than http", errRedirect, from.Host)
+	case next.Scheme == "http" && from.Scheme == "https":
+		return nil, fmt.Errorf("%w: %s leads from https to http", errRedirect, from.Host)
+	case next.String() == from.String():
+		return nil, fmt.Errorf("%w: %s leads in a circle", errRedirect, from.Host)
+	}
+	return next, nil
+}
+
+// hopError says which host of a trip did not answer.
+type hopError struct {
+	host string
+	err  error
+}
+
+func (e *hopError) Error() string { return e.host + ": " + e.err.Error() }
+func (e *hopError) Unwrap() error { return e.err }
+
+// roundTrip sends one request, through the egress proxy if that is set. The answer's body
+// breaks when it makes no progress.
+func (c *Client) roundTrip(ctx context.Context, t trip) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	resp, err := c.sendOne(ctx, t)
+	if err != nil {
+		cancel(nil)
+		return nil, &hopError{host: t.url.Host, err: err}
+	}
+	resp.Body = newProgress(resp.Body, c.cfg.StallTimeout, cancel)
+	return resp, nil
+}
+
+func (c *Client) sendOne(ctx context.Context, t trip) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, t.method, t.url.String(), nil)
+	if err != nil {
+		return nil, errors.New("request has no valid URL") // its error quotes the URL
+	}
+	req.Header = t.header.Clone()
+	req.Header.Set("User-Agent", c.cfg.UserAgent)
+	req.Header.Set("Accept-Encoding", "identity")
+	proxy, err := c.cfg.Proxy(req)
+	if err != nil {
+		return nil, errProxy // its error quotes the login
+	}
+	if proxy != nil {
+		if err := c.dialer.checkProxied(req.URL); err != nil {
+			return nil, err
+		}
+		req = req.WithContext(context.WithValue(ctx, proxied{}, proxy))
+	}
+	return c.transport.RoundTrip(req)
+}
+
+// discard ends a response whose body nobody wants. A short body is read to its end, which
+// keeps the connection.
+func discard(resp *http.Response) {
+	defer resp.Body.Close()
+	if resp.ContentLength <= maxDrain {
+		hurry(resp.Body)
+		if _, err := io.CopyN(io.Discard, resp.Body, maxDrain); err != nil {
+			return // an end is an error, too; how it ended does not matter
+		}
+	}
+}
