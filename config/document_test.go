@@ -63,6 +63,7 @@ func TestFaultsOfSyntax(t *testing.T) {
 		{"invalid UTF-8", "listen: :1\ndata: \xe4\n", "berth.yaml:2: is not UTF-8; save the file as UTF-8"},
 		{"UTF-16", "\xff\xfel\x00", "berth.yaml:1: is not UTF-8; save the file as UTF-8"},
 		{"control character", "listen: :1\n\ndata: a\x01\n", "berth.yaml:3: holds the control character U+0001; remove it"},
+		{"control character of a terminal", "data: a\x7f\n", "berth.yaml:1: holds the control character U+007F; remove it"},
 		{"too large", strings.Repeat("#", 1<<20) + "\n", "berth.yaml: is larger than 1 MiB; is this the right file?"},
 	})
 }
@@ -88,6 +89,7 @@ func TestFaultsOfStructure(t *testing.T) {
 		},
 		{"value missing", "listen:\nops: :1\n", "berth.yaml:1: listen: has no value; write one, in quotes if it starts with #, or remove the key"},
 		{"block missing", "ops: :1\nlog:\n", "berth.yaml:2: log: has no value; write keys with their values, one a line and indented, or remove the key"},
+		{"value in the next line", "listen:\n  x\n", `berth.yaml:2: listen: "x" is no address to listen on; write host:port, such as 127.0.0.1:5000, [::1]:5000 or :5000`},
 		{"list for a value", "listen: [a]\n", "berth.yaml:1: listen: is a list; write a single value"},
 		{"block for a value", "listen:\n  a: b\n", "berth.yaml:1: listen: is a block of keys; write a single value"},
 		{"value for a block", "log: info\n", "berth.yaml:1: log: is a single value; write keys with their values, one a line and indented"},

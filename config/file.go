@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -42,9 +41,9 @@ func (v value) password(path string) string {
 	text := strings.TrimRight(string(data), "\r\n")
 	switch {
 	case text == "":
-		v.faultf("the file %s is empty; write the password into it", show(path))
+		v.faultf("the file %q is empty; write the password into it", path)
 	case strings.ContainsAny(text, "\r\n"):
-		v.faultf("the file %s has more than one line; write the password alone into it", show(path))
+		v.faultf("the file %q has more than one line; write the password alone into it", path)
 	}
 	return text
 }
@@ -61,13 +60,13 @@ func (v value) authorities(path string) {
 			continue
 		}
 		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			v.faultf("the file %s holds a broken certificate (%v); write whole PEM certificates into it", show(path), err)
+			v.faultf("the file %q holds a broken certificate (%v); write whole PEM certificates into it", path, err)
 			return
 		}
 		found = true
 	}
 	if !found {
-		v.faultf("the file %s holds no PEM certificate; write at least one into it, as -----BEGIN CERTIFICATE-----", show(path))
+		v.faultf("the file %q holds no PEM certificate; write at least one into it, as -----BEGIN CERTIFICATE-----", path)
 	}
 }
 
@@ -79,11 +78,11 @@ func (v value) read(path string, limit int64) ([]byte, bool) {
 	}
 	switch {
 	case !info.Mode().IsRegular():
-		return nil, v.faultf("%s is no regular file; name one", show(path))
+		return nil, v.faultf("%q is no regular file; name one", path)
 	case info.Mode().Perm()&0o002 != 0:
-		return nil, v.faultf("the file %s can be written by every user (mode %04o); run chmod o-w on it", show(path), info.Mode().Perm())
+		return nil, v.faultf("the file %q can be written by every user (mode %04o); run chmod o-w on it", path, info.Mode().Perm())
 	case info.Size() > limit:
-		return nil, v.faultf("the file %s is larger than %d KiB; is it the right one?", show(path), limit>>10)
+		return nil, v.faultf("the file %q is larger than %d KiB; is it the right one?", path, limit>>10)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -99,12 +98,14 @@ func (v value) read(path string, limit int64) ([]byte, bool) {
 
 // unread adds the fault that path could not be read because of err.
 func (v value) unread(path string, err error) bool {
-	if errors.Is(err, fs.ErrNotExist) {
-		return v.faultf("the file %s does not exist; create it or mend the path, which starts at this file's folder unless it starts with /", show(path))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return v.faultf("the file %q does not exist; create it or mend the path, which starts at this file's folder unless it starts with /", path)
+	case errors.Is(err, fs.ErrPermission):
+		return v.faultf("the file %q may not be read by user %d, who runs berth; run chown or chmod on it and its folders", path, os.Getuid())
 	}
-	reason := err.Error()
 	if e, found := errors.AsType[*fs.PathError](err); found {
-		reason = fmt.Sprint(e.Err)
+		err = e.Err // without the path again
 	}
-	return v.faultf("the file %s cannot be read: %s; give the user that runs berth (uid %d) the right to", show(path), reason, os.Getuid())
+	return v.faultf("the file %q cannot be read (%v); name a file that can", path, err)
 }

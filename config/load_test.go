@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"math/big"
@@ -114,6 +115,7 @@ func TestFaultsOfFiles(t *testing.T) {
 		{"password_file", "two", "the file " + in("two") + " has more than one line; write the password alone into it"},
 		{"password_file", "open", "the file " + in("open") + " can be written by every user (mode 0666); run chmod o-w on it"},
 		{"password_file", "large", "the file " + in("large") + " is larger than 64 KiB; is it the right one?"},
+		{"password_file", "good/x", "the file " + in("good/x") + " cannot be read (not a directory); name a file that can"},
 		{"password_file", ".", in("") + " is no regular file; name one"},
 		{"ca_file", "none", "the file " + in("none") + " does not exist; create it or mend the path, which starts at this file's folder unless it starts with /"},
 		{"ca_file", "good", "the file " + in("good") + " holds no PEM certificate; write at least one into it, as -----BEGIN CERTIFICATE-----"},
@@ -139,6 +141,21 @@ func TestFaultsOfFiles(t *testing.T) {
 	}
 }
 
+func TestFileOfAnotherUser(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root may read every file")
+	}
+	dir := folder(t, map[string]string{"berth.yaml": "upstreams: {a: {url: \"https://a.example\", username: u, password_file: secret}}", "secret": "x"})
+	if err := os.Chmod(filepath.Join(dir, "secret"), 0); err != nil {
+		t.Fatal(err)
+	}
+	_, err := config.Load(filepath.Join(dir, "berth.yaml"), nil)
+	want := fmt.Sprintf(`%s/berth.yaml:1: upstreams.a.password_file: the file "%s/secret" may not be read by user %d, who runs berth; run chown or chmod on it and its folders`, dir, dir, os.Getuid())
+	if err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
 func TestParseOpensNoFile(t *testing.T) {
 	c := parse(t, "upstreams: {a: {url: \"https://a.example\", username: u, password_file: none, ca_file: none.pem}}\n")
 	if got := c.Upstreams[0].Password.Reveal(); got != "" {
@@ -154,6 +171,13 @@ func TestLoadWithoutFile(t *testing.T) {
 	}
 	if _, found := errors.AsType[config.Faults](err); found {
 		t.Error("a file that is not there has faults")
+	}
+}
+
+func TestLoadOfAFolder(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := config.Load(dir, nil); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("error %v", err)
 	}
 }
 

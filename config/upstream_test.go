@@ -3,6 +3,7 @@ package config_test
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,6 +54,7 @@ func TestUpstreamURL(t *testing.T) {
 		{"https://100.64.0.1", "https://100.64.0.1", "100.64.0.1", true},
 		{"https://[fd00::0:1]:443", "https://[fd00::1]", "[fd00::1]", true},
 		{"https://[::ffff:10.0.0.1]:5000", "https://[::ffff:10.0.0.1]:5000", "[::ffff:10.0.0.1]:5000", true},
+		{"https://[::ffff:100.64.0.1]", "https://[::ffff:100.64.0.1]", "[::ffff:100.64.0.1]", true},
 		{"https://8.8.8.8", "https://8.8.8.8", "8.8.8.8", false},
 		{"https://localhost.example", "https://localhost.example", "localhost.example", false},
 	}
@@ -91,6 +93,8 @@ func TestFaultsOfURL(t *testing.T) {
 		{"https://[fe80::1%25eth0]", `"[fe80::1%25eth0]" is no IPv6 address; write only a host, such as registry.example.com or 10.0.0.7:5000`},
 		{"http://169.254.169.254", "names 169.254.169.254, an address that berth never connects to; write a registry's host"},
 		{"http://[fe80::1]:5000", "names fe80::1, an address that berth never connects to; write a registry's host"},
+		{"https://" + strings.Repeat("a.", 126) + "aa", `"` + strings.Repeat("a.", 30) + `…" is no host name; write only a host, such as registry.example.com or 10.0.0.7:5000`},
+		{"http://[::ffff:169.254.169.254]", "names ::ffff:169.254.169.254, an address that berth never connects to; write a registry's host"},
 		{"http://0.0.0.0:5000", "names 0.0.0.0, an address that berth never connects to; write a registry's host"},
 	}
 	var all []faultTest
