@@ -15,7 +15,8 @@ type Query struct {
 	// Name is the repository name of the path, already known to be well-formed. For a
 	// ping below a path it is that path, and Route's Repository comes out empty.
 	Name string
-	// Ping asks only whether the name leads to a registry.
+	// Ping asks only whether the name leads to a registry; without name and namespace,
+	// whether there is any API here, so that Registry may come out empty.
 	Ping bool
 }
 
@@ -70,6 +71,7 @@ func (s *Snapshot) Route(q Query) (Route, error) {
 		chosen, route.Namespace = named, q.Namespace
 	}
 	if q.Ping {
+		route.Repository = ""
 		return route, nil
 	}
 	if route.Repository == "" {
@@ -99,6 +101,10 @@ func (s *Snapshot) registry(q Query) (*Registry, string, error) {
 	if r, ok := s.byPath[""]; ok {
 		return r, q.Name, nil
 	}
+	if q.Ping && q.Name == "" && q.Namespace == "" {
+		// Clients ping the bare API before they say a name, which may lead somewhere.
+		return &Registry{}, "", nil
+	}
 	first, _, _ := strings.Cut(q.Name, "/")
 	return nil, "", unknown("there is no registry at %s and no default registry", clip(first))
 }
@@ -110,8 +116,8 @@ func (s *Snapshot) hosted(host string) *Registry {
 	if r, ok := s.byHost[host]; ok {
 		return r
 	}
-	if bare, _, err := net.SplitHostPort(host); err == nil {
-		return s.byHost[bare]
+	if _, port, err := net.SplitHostPort(host); err == nil {
+		return s.byHost[strings.TrimSuffix(host, ":"+port)] // an IPv6 address keeps its brackets
 	}
 	return nil
 }
