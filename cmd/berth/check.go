@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/berth-cache/berth/config"
+)
+
+// check prints what a configuration, valid by now, means.
+func check(cfg *config.Config, out io.Writer) error {
+	clients, err := newUpstreams(cfg, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		return err
+	}
+	if _, err := newCatalog(cfg, clients); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "The configuration is valid.\n\nlisten %s   ops %s   data %s   state %s\n\n",
+		cfg.Listen, orNone(cfg.Ops), cfg.Data, stateName(cfg))
+	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(t, "UPSTREAM\tURL\tLOGIN\tTAGS VALID\tKNOWN AS")
+	for _, u := range cfg.Upstreams {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", u.Name, u.URL, orAnonymous(u.Username), orForever(u.Validity), strings.Join(u.Hosts, " "))
+	}
+	fmt.Fprintln(t, "\nREGISTRY\tPULL AS\tUPSTREAMS IN ORDER\tHOSTS")
+	for _, r := range cfg.Registries {
+		path := cfg.Listen + "/"
+		if r.Path != "" {
+			path += r.Path + "/"
+		}
+		fmt.Fprintf(t, "%s\t%s<repository>\t%s\t%s\n", r.Name, path, strings.Join(r.Upstreams, " "), orNone(strings.Join(r.Hosts, " ")))
+	}
+	return t.Flush()
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func orAnonymous(user string) string {
+	if user == "" {
+		return "anonymous"
+	}
+	return user
+}
+
+func orForever(d time.Duration) string {
+	switch d {
+	case config.Forever:
+		return "forever"
+	case 0:
+		return "ask every time"
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(d.String(), "0s"), "0m")
+}
+
+func stateName(cfg *config.Config) string {
+	if cfg.State.Redis.Reveal() != "" {
+		return "redis"
+	}
+	return "embedded"
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/berth-cache/berth/cache"
+	"github.com/berth-cache/berth/cache/store"
+	"github.com/berth-cache/berth/config"
+	"github.com/berth-cache/berth/proxy"
+	"github.com/berth-cache/berth/pull"
+	"github.com/berth-cache/berth/upstream"
+)
+
+const (
+	// drainBound is how long running pulls may take to finish after a stop was asked for.
+	drainBound = 30 * time.Second
+	// headerBound is how long a client may take to send a request's header.
+	headerBound = 30 * time.Second
+	idleBound   = 2 * time.Minute
+	maxHeader   = 64 << 10
+)
+
+// berth is a running cache. Its parts are closed in the reverse order of their making.
+type berth struct {
+	handler http.Handler
+	metrics *prometheus.Registry
+	closers []func(ctx context.Context) error
+}
+
+// assemble makes all parts of a cache from its configuration, without listening yet.
+func assemble(ctx context.Context, cfg *config.Config, logger *slog.Logger) (b *berth, err error) {
+	b = &berth{metrics: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close(ctx))
+		}
+	}()
+	b.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	describeUpstreams(cfg, b.metrics)
+	clients, err := newUpstreams(cfg, logger, upstream.NewMetrics(b.metrics))
+	if err != nil {
+		return b, err
+	}
+	b.closing(func() error {
+		for _, c := range clients {
+			c.Close()
+		}
+		return nil
+	})
+	exists, err := newCatalog(cfg, clients)
+	if err != nil {
+		return b, err
+	}
+	if err := os.MkdirAll(cfg.Data, 0o750); err != nil {
+		return b, fmt.Errorf("data folder: %w; choose another with `data:` or make it writable for this user", err)
+	}
+	facts, err := openState(cfg, logger)
+	if err != nil {
+		return b, err
+	}
+	b.closing(facts.Close)
+	disk, err := store.OpenDisk(filepath.Join(cfg.Data, "content"), store.DiskOptions{Logger: logger})
+	if err != nil {
+		return b, err
+	}
+	b.closing(disk.Close)
+	index := cache.NewIndex(facts, cache.IndexOptions{Logger: logger})
+	b.closing(func() error { index.Close(); return nil })
+	contents := cache.NewContents(disk, cache.ContentOptions{Logger: logger, Metrics: cache.NewMetrics(b.metrics, disk.Usage)})
+	b.closers = append(b.closers, contents.Close)
+	puller := pull.New(pull.Options{
+		Contents: contents, Index: index, Upstreams: pullable(clients),
+		Logger: logger, Metrics: pull.NewMetrics(b.metrics),
+	})
+	b.closing(func() error { puller.Close(); return nil })
+	b.handler = proxy.New(proxy.Options{
+		Catalog: exists, Puller: puller, Logger: logger, Access: logger, Metrics: proxy.NewMetrics(b.metrics),
+	})
+	return b, nil
+}
+
+func (b *berth) closing(f func() error) {
+	b.closers = append(b.closers, func(context.Context) error { return f() })
+}
+
+// close ends all parts; ctx bounds how long fills may take to finish.
+func (b *berth) close(ctx context.Context) error {
+	var errs []error
+	for i := len(b.closers) - 1; i >= 0; i-- {
+		errs = append(errs, b.closers[i](ctx))
+	}
+	b.closers = nil
+	return errors.Join(errs...)
+}
+
+// serve runs a cache until ctx ends, then lets running pulls finish within a bound.
+func serve(ctx context.Context, cfg *config.Config, out io.Writer) error {
+	logger := newLogger(cfg, out)
+	b, err := assemble(ctx, cfg, logger)
+	if err != nil {
+		return err
+	}
+	registry, err := listen(ctx, "listen", cfg.Listen)
+	if err != nil {
+		return errors.Join(err, b.close(ctx))
+	}
+	ready := new(readiness)
+	servers := []*http.Server{newServer(b.handler, logger)}
+	failed := make(chan error, 2)
+	go func() { failed <- servers[0].Serve(registry) }()
+	if cfg.Ops != "" {
+		ops, err := listen(ctx, "ops", cfg.Ops)
+		if err != nil {
+			return errors.Join(err, servers[0].Close(), b.close(ctx))
+		}
+		servers = append(servers, newServer(opsHandler(b.metrics, ready), logger))
+		go func() { failed <- servers[1].Serve(ops) }()
+		logger.Info("metrics and health checks", "address", ops.Addr().String())
+	}
+	ready.ready.Store(true)
+	logger.Info("serving", "address", registry.Addr().String(), "data", cfg.Data, "state", stateName(cfg), "version", version(),
+		"try", "docker pull "+registry.Addr().String()+"/library/alpine")
+
+	select {
+	case <-ctx.Done():
+		logger.Info("stopping: running pulls may finish", "within", drainBound)
+	case err = <-failed:
+	}
+	ready.ready.Store(false)
+	return errors.Join(err, drain(ctx, servers, b))
+}
+
+// drain stops the servers, the data plane first so that its end can still be watched, and
+// closes everything.
+func drain(ctx context.Context, servers []*http.Server, b *berth) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainBound)
+	defer cancel()
+	var errs []error
+	for _, s := range servers {
+		if err := s.Shutdown(ctx); err != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	return errors.Join(append(errs, b.close(ctx))...)
+}
+
+func listen(ctx context.Context, key, address string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%w; choose another address with `%s:`", err, key)
+	}
+	return l, nil
+}
+
+func newServer(h http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerBound,
+		IdleTimeout:       idleBound,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/berth-cache/berth/catalog"
+	"github.com/berth-cache/berth/config"
+	"github.com/berth-cache/berth/pull"
+	"github.com/berth-cache/berth/state"
+	"github.com/berth-cache/berth/upstream"
+)
+
+// newLogger returns the logger that the configuration asks for, writing to w.
+func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.Log.Level}
+	if cfg.Log.Format == config.LogJSON {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// engine is a state with an end.
+type engine interface {
+	state.Store
+	io.Closer
+}
+
+// openState opens the state that the configuration names: Redis if there is one, else a
+// file in the data folder.
+func openState(cfg *config.Config, logger *slog.Logger) (engine, error) {
+	if url := cfg.State.Redis.Reveal(); url != "" {
+		return state.NewRedis(state.RedisOptions{URL: state.RedisURL(url)})
+	}
+	return state.OpenBolt(filepath.Join(cfg.Data, "state.db"), state.BoltOptions{Logger: logger})
+}
+
+// newUpstreams returns a client for each upstream, by its configured name. None asks
+// anything yet.
+func newUpstreams(cfg *config.Config, logger *slog.Logger, metrics *upstream.Metrics) (map[string]*upstream.Client, error) {
+	clients := make(map[string]*upstream.Client, len(cfg.Upstreams))
+	for _, u := range cfg.Upstreams {
+		c, err := newUpstream(u, logger, metrics)
+		if err != nil {
+			return nil, fmt.Errorf("upstream %s: %w", u.Name, err)
+		}
+		clients[u.Name] = c
+	}
+	return clients, nil
+}
+
+func newUpstream(u config.Upstream, logger *slog.Logger, metrics *upstream.Metrics) (*upstream.Client, error) {
+	roots, err := authorities(u.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	return upstream.New(upstream.Config{
+		Name: u.Name, URL: u.URL, Hosts: u.Hosts,
+		Credential: authn.AuthConfig{Username: u.Username, Password: u.Password.Reveal()},
+		Realms:     u.Realms, Private: u.Private, RootCAs: roots,
+		UserAgent: "berth/" + version(),
+		Logger:    logger.With("upstream", u.Name), Metrics: metrics,
+	})
+}
+
+// authorities are the system's and those of file; nil, the system's alone, without one.
+func authorities(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", file)
+	}
+	return pool, nil
+}
+
+// newCatalog makes the catalog of a configuration, whose upstreams are known by their
+// clients' fingerprints.
+func newCatalog(cfg *config.Config, clients map[string]*upstream.Client) (*catalog.Catalog, error) {
+	upstreams := map[string]*catalog.Upstream{}
+	for _, u := range cfg.Upstreams {
+		upstreams[u.Name] = &catalog.Upstream{
+			Name: u.Name, ID: clients[u.Name].Fingerprint(), Hosts: u.Hosts,
+			Validity: u.Validity, NegativeValidity: u.NegativeValidity, ListValidity: u.ListValidity,
+			MaxStale: u.MaxStale, MaxStaleRefused: u.MaxStaleRefused, KeepDeleted: u.KeepDeleted,
+		}
+	}
+	var registries []*catalog.Registry
+	for _, r := range cfg.Registries {
+		reg := &catalog.Registry{Name: r.Name, Path: r.Path, Hosts: r.Hosts, NextOnError: r.OnErrorNext}
+		for _, name := range r.Upstreams {
+			reg.Upstreams = append(reg.Upstreams, upstreams[name])
+		}
+		registries = append(registries, reg)
+	}
+	snapshot, err := catalog.NewSnapshot(registries)
+	if err != nil {
+		return nil, err
+	}
+	return catalog.New(snapshot), nil
+}
+
+// pullable is clients as package pull takes them: by fingerprint.
+func pullable(clients map[string]*upstream.Client) map[string]pull.Upstream {
+	m := make(map[string]pull.Upstream, len(clients))
+	for _, c := range clients {
+		m[c.Fingerprint()] = c
+	}
+	return m
+}
+
+// describeUpstreams exports what the upstreams are, to be joined with what they did.
+func describeUpstreams(cfg *config.Config, r prometheus.Registerer) {
+	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "berth_upstream_info",
+		Help: "The configured upstreams; always 1. Join it on upstream to split pulls by hardened.",
+	}, []string{"upstream", "host", "hardened"})
+	r.MustRegister(info)
+	for _, u := range cfg.Upstreams {
+		info.WithLabelValues(u.Name, u.URL.Host, strconv.FormatBool(u.Hardened)).Set(1)
+	}
+}

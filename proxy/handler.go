@@ -1,0 +1,134 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/berth-cache/berth/catalog"
+	"github.com/berth-cache/berth/pull"
+)
+
+// Puller answers pulls. *pull.Puller is one. Every error is a *pull.Error or the
+// context's; whoever gets a Blob closes its Reader.
+type Puller interface {
+	Manifest(ctx context.Context, q pull.Query) (*pull.Manifest, error)
+	Blob(ctx context.Context, q pull.Query) (*pull.Blob, error)
+	Tags(ctx context.Context, q pull.Query, page pull.TagPage) (*pull.TagList, error)
+	Referrers(ctx context.Context, q pull.Query, query string) (*pull.Referrers, error)
+}
+
+var _ Puller = (*pull.Puller)(nil)
+
+// Options are what a Handler is made of. Catalog and Puller are required.
+type Options struct {
+	Catalog *catalog.Catalog
+	Puller  Puller
+	// Logger gets what goes wrong, Access one line a request; nil is silent.
+	Logger, Access *slog.Logger
+	Metrics        *Metrics
+	// WriteStall is how long a client may take no byte before it is given up; 0 is a minute.
+	WriteStall time.Duration
+}
+
+// Handler serves the distribution API.
+type Handler struct {
+	catalog *catalog.Catalog
+	puller  Puller
+	logger  *slog.Logger
+	access  *slog.Logger
+	metrics *Metrics
+	stall   time.Duration
+}
+
+var _ http.Handler = (*Handler)(nil)
+
+// New returns a Handler.
+func New(o Options) *Handler {
+	h := &Handler{catalog: o.Catalog, puller: o.Puller, logger: o.Logger, access: o.Access, metrics: o.Metrics, stall: o.WriteStall}
+	if h.logger == nil {
+		h.logger = slog.New(slog.DiscardHandler)
+	}
+	if h.access == nil {
+		h.access = slog.New(slog.DiscardHandler)
+	}
+	if h.metrics == nil {
+		h.metrics = NewMetrics(nil)
+	}
+	if h.stall == 0 {
+		h.stall = time.Minute
+	}
+	return h
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	w := &response{ResponseWriter: rw, stall: h.stall, began: time.Now(), kind: kindInvalid}
+	defer h.finish(w, r)
+	header := w.Header()
+	header.Set("Docker-Distribution-Api-Version", "registry/2.0")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+
+	req, err := parse(r)
+	if err == nil {
+		w.kind = req.kind
+		err = h.serve(w, r, req)
+	}
+	if err != nil {
+		h.fail(w, r, err)
+	}
+}
+
+// serve routes a request and answers it.
+func (h *Handler) serve(w *response, r *http.Request, req request) error {
+	route, err := h.catalog.Snapshot().Route(catalog.Query{
+		Host: r.Host, Namespace: req.namespace, Name: req.name, Ping: req.kind == kindPing,
+	})
+	if err != nil {
+		return err
+	}
+	w.registry, w.repository = route.Registry.Name, route.Repository
+	if route.Namespace != "" {
+		w.Header().Set("OCI-Namespace", route.Namespace)
+	}
+	q := pull.Query{Route: route, Tag: req.tag, Digest: req.digest, Head: req.head}
+	switch req.kind {
+	case kindPing:
+		return h.ping(w, r, req)
+	case kindManifest:
+		w.reference = req.tag + string(req.digest)
+		return h.manifest(w, r, q)
+	case kindBlob:
+		w.reference = string(req.digest)
+		return h.blob(w, r, q)
+	case kindTags:
+		return h.tags(w, r, req, q)
+	default:
+		w.reference = string(req.digest)
+		return h.referrers(w, r, req, q)
+	}
+}
+
+// ping answers that this is a registry, and, where a path stands before /v2/, that the
+// path leads to one.
+func (h *Handler) ping(w *response, r *http.Request, _ request) error {
+	w.outcome = "ping"
+	w.Header().Set("Cache-Status", "berth; hit")
+	return writeBody(w, r, "application/json", []byte("{}"))
+}
+
+// writeBody answers 200 with a body that is in memory.
+func writeBody(w *response, r *http.Request, mediaType string, body []byte) error {
+	w.Header().Set("Content-Type", mediaType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	_, err := w.Write(body)
+	w.clientError = err
+	return nil
+}

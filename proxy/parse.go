@@ -1,0 +1,273 @@
+package proxy
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// kind is what a request is for.
+type kind string
+
+const (
+	kindPing      kind = "ping"
+	kindManifest  kind = "manifest"
+	kindBlob      kind = "blob"
+	kindTags      kind = "tags"
+	kindReferrers kind = "referrers"
+	kindInvalid   kind = "invalid" // not parsed; for metrics and the log
+)
+
+// request is a request of the distribution API, its every part valid.
+type request struct {
+	kind kind
+	// name is the repository as the client named it; for a ping what stood before /v2/.
+	name string
+	// tag or digest of a manifest; digest of a blob and of referrers.
+	tag    string
+	digest digest.Digest
+	// namespace is the ns parameter.
+	namespace string
+	// query is the raw query without ns, for referrers.
+	query string
+	// n and last page a tag list; n is -1 when absent.
+	n    int
+	last string
+	head bool
+}
+
+const (
+	// maxName is what clients take, host included; more cannot be pulled anyway.
+	maxName  = 255
+	maxTag   = 128
+	maxQuery = 4096
+)
+
+// parse reads a request, or returns the *apiError to answer with.
+func parse(r *http.Request) (request, error) {
+	req := request{n: -1, head: r.Method == http.MethodHead}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return req, errMethod
+	}
+	if r.ContentLength != 0 {
+		return req, errBody
+	}
+	path := r.URL.EscapedPath()
+	if strings.Contains(path, "%") {
+		// Of all that could be escaped only the colon of a digest belongs in a path.
+		path = strings.NewReplacer("%3A", ":", "%3a", ":").Replace(path)
+		if strings.Contains(path, "%") {
+			return req, invalid(codeNameInvalid, "the path holds an escape that is in no name, tag or digest")
+		}
+	}
+	if err := req.parsePath(path); err != nil {
+		return req, err
+	}
+	return req, req.parseQuery(r.URL.RawQuery)
+}
+
+// parsePath reads /v2/<name>/<kind>/<reference>. A path that a client puts before /v2/, as
+// newer Docker daemons do with a mirror's, is the beginning of the name.
+func (q *request) parsePath(path string) error {
+	before, rest, ok := strings.Cut(path+"/", "/v2/")
+	if !ok {
+		return errNoAPI
+	}
+	rest = strings.TrimSuffix(rest, "/")
+	if strings.HasSuffix(path, "/") && rest != "" {
+		return errNoAPI
+	}
+	before = strings.TrimPrefix(before, "/")
+	if rest == "" {
+		q.kind, q.name = kindPing, before
+		if before != "" && !validName(before) {
+			return invalidName(before)
+		}
+		return nil
+	}
+	name, reference, err := q.split(rest)
+	if err != nil {
+		return err
+	}
+	if before != "" {
+		name = before + "/" + name
+	}
+	if !validName(name) {
+		return invalidName(name)
+	}
+	q.name = name
+	return q.parseReference(reference)
+}
+
+// split cuts what follows /v2/ into a name and a reference, and sets the kind.
+func (q *request) split(rest string) (name, reference string, err error) {
+	if rest == "_catalog" {
+		return "", "", errCatalog
+	}
+	if name, ok := strings.CutSuffix(rest, "/tags/list"); ok {
+		q.kind = kindTags
+		return name, "", nil
+	}
+	i := strings.LastIndexByte(rest, '/')
+	if i < 0 {
+		return "", "", errNoAPI
+	}
+	head, reference := rest[:i], rest[i+1:]
+	i = strings.LastIndexByte(head, '/')
+	if i < 0 {
+		return "", "", errNoAPI
+	}
+	switch head[i+1:] {
+	case "manifests":
+		q.kind = kindManifest
+	case "blobs":
+		q.kind = kindBlob
+	case "referrers":
+		q.kind = kindReferrers
+	default:
+		return "", "", errNoAPI
+	}
+	return head[:i], reference, nil
+}
+
+func (q *request) parseReference(reference string) error {
+	switch {
+	case q.kind == kindTags:
+		return nil
+	case q.kind == kindManifest && !strings.Contains(reference, ":"):
+		if !validTag(reference) {
+			return invalidTag(reference)
+		}
+		q.tag = reference
+		return nil
+	}
+	d := digest.Digest(reference)
+	if (!strings.HasPrefix(reference, "sha256:") && !strings.HasPrefix(reference, "sha512:")) || d.Validate() != nil {
+		return invalidDigest(reference)
+	}
+	q.digest = d
+	return nil
+}
+
+func (q *request) parseQuery(raw string) error {
+	if raw == "" {
+		return nil
+	}
+	if len(raw) > maxQuery {
+		return invalid(codeUnsupported, "the query is longer than %d bytes", maxQuery)
+	}
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return invalid(codeUnsupported, "the query cannot be read: escape what is not a letter or digit")
+	}
+	ns := values["ns"]
+	if len(slices.Compact(ns)) > 1 {
+		return invalid(codeNameInvalid, "ns is given more than once, with different hosts")
+	}
+	if len(ns) > 0 {
+		if q.namespace = ns[0]; q.namespace == "" {
+			return invalid(codeNameInvalid, "ns is empty: name an upstream's host or leave it out")
+		}
+	}
+	switch q.kind {
+	case kindTags:
+		return q.parsePage(values)
+	case kindReferrers:
+		parts := slices.DeleteFunc(strings.Split(raw, "&"), func(p string) bool {
+			return p == "ns" || strings.HasPrefix(p, "ns=")
+		})
+		q.query = strings.Join(parts, "&")
+	}
+	return nil
+}
+
+func (q *request) parsePage(values url.Values) error {
+	if values.Has("n") {
+		n, err := strconv.Atoi(values.Get("n"))
+		switch {
+		case isDigits(values.Get("n")) && err != nil: // out of range: as much as there is
+			n = 1 << 30
+		case err != nil || n < 0:
+			return invalid(codeUnsupported, "n is not a number of tags: give 0 or more")
+		}
+		q.n = n
+	}
+	q.last = values.Get("last")
+	if q.last != "" && !validTag(q.last) {
+		return invalid(codeUnsupported, "last is not a tag: give the last one of the page before")
+	}
+	return nil
+}
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// validName tells whether s is a repository name of the specification:
+// [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/…)*
+func validName(s string) bool {
+	if len(s) > maxName {
+		return false
+	}
+	for part := range strings.SplitSeq(s, "/") {
+		if !validComponent(part) {
+			return false
+		}
+	}
+	return true
+}
+
+func validComponent(s string) bool {
+	wordBefore := false
+	for i := 0; i < len(s); {
+		if isWord(s[i]) {
+			wordBefore = true
+			i++
+			continue
+		}
+		if !wordBefore {
+			return false
+		}
+		n := separatorLength(s[i:])
+		if n == 0 {
+			return false
+		}
+		i += n
+		wordBefore = false
+	}
+	return wordBefore
+}
+
+func isWord(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
+
+// separatorLength is that of the separator which s begins with: one dot, one or two
+// underscores, or any number of dashes.
+func separatorLength(s string) int {
+	n := 0
+	for n < len(s) && s[n] == s[0] {
+		n++
+	}
+	switch {
+	case s[0] == '.' && n == 1, s[0] == '_' && n <= 2, s[0] == '-':
+		return n
+	}
+	return 0
+}
+
+// validTag tells whether s is a tag of the specification: [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}
+func validTag(s string) bool {
+	if s == "" || len(s) > maxTag || s[0] == '.' || s[0] == '-' {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if !isWord(c) && (c < 'A' || c > 'Z') && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,185 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/berth-cache/berth/cache"
+	"github.com/berth-cache/berth/pull"
+)
+
+// response is an answer on its way: it counts, keeps a client from stalling for ever, and
+// leaves the copying of files to the kernel.
+type response struct {
+	http.ResponseWriter
+	stall time.Duration
+	began time.Time
+
+	kind                            kind
+	registry, repository, reference string
+	upstream, outcome               string
+
+	status      int
+	bytes       int64
+	clientError error // of a write: the client is gone, or took nothing for too long
+	paced       bool  // a write deadline is set
+	discard     bool  // ServeContent's own text of a 416 is replaced
+}
+
+var (
+	_ io.ReaderFrom = (*response)(nil)
+	_ http.Flusher  = (*response)(nil)
+)
+
+// came sets the headers that tell where an answer comes from.
+func (w *response) came(o pull.Origin) {
+	w.upstream, w.outcome = o.Upstream, string(o.Outcome)
+	header := w.Header()
+	header.Set("Cache-Status", cacheStatus(o))
+	header.Set("Age", strconv.Itoa(int(o.Age.Seconds())))
+}
+
+// cacheStatus is RFC 9211's account of an answer.
+func cacheStatus(o pull.Origin) string {
+	switch o.Outcome {
+	case pull.Hit:
+		return "berth; hit"
+	case pull.Joined:
+		return "berth; fwd=miss; collapsed"
+	case pull.Unchanged:
+		return "berth; hit; fwd=stale; detail=confirmed"
+	case pull.Changed:
+		return "berth; fwd=stale; stored"
+	case pull.Stale:
+		return "berth; hit; fwd=stale; detail=" + o.Detail
+	default:
+		return "berth; fwd=miss; stored"
+	}
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	if status == http.StatusRequestedRangeNotSatisfiable && !w.discard {
+		w.discard = true
+		writeError(&rangeError{w.ResponseWriter, w}, &apiError{
+			status: status, code: codeUnsupported,
+			message: "the blob does not have that range of bytes: Content-Range tells its size",
+		})
+		return
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// rangeError writes past the response that is discarding ServeContent's text.
+type rangeError struct {
+	http.ResponseWriter
+	counted *response
+}
+
+func (e *rangeError) Write(p []byte) (int, error) {
+	n, err := e.ResponseWriter.Write(p)
+	e.counted.bytes += int64(n)
+	return n, err
+}
+
+// Write implements io.Writer.
+func (w *response) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	if w.discard {
+		return len(p), nil
+	}
+	w.pace()
+	n, err := w.ResponseWriter.Write(p)
+	w.wrote(int64(n), err)
+	return n, err
+}
+
+// stretch is how much is sent between two deadlines: at a minute's stall, a client that
+// takes less than 35 kB/s is given up.
+const stretch = 2 << 20
+
+// ReadFrom implements io.ReaderFrom, so that a file's bytes need not pass through us:
+// content copies itself here as it comes, file by file, and the kernel sends those.
+func (w *response) ReadFrom(src io.Reader) (int64, error) {
+	limit := int64(math.MaxInt64)
+	if l, ok := src.(*io.LimitedReader); ok {
+		src, limit = l.R, l.N // two of them around a file would cost sendfile
+	}
+	if r, ok := src.(*cache.Reader); ok {
+		return r.CopyN(w, limit)
+	}
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	var done int64
+	for done < limit {
+		w.pace()
+		n, err := io.CopyN(w.ResponseWriter, src, min(stretch, limit-done))
+		done += n
+		if errors.Is(err, io.EOF) {
+			w.wrote(n, nil)
+			return done, nil
+		}
+		w.wrote(n, err)
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// pace gives the next stretch its time: what counts is progress, not the total.
+func (w *response) pace() {
+	w.paced = true
+	if err := http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.stall)); err != nil {
+		w.paced = false // a test's recorder has no deadlines
+	}
+}
+
+// unpace takes the deadline off a connection that may serve another request.
+func (w *response) unpace() {
+	if w.paced {
+		//nolint:errcheck // it took a deadline before; if it is closed by now none is needed
+		http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Time{})
+	}
+}
+
+func (w *response) wrote(n int64, err error) {
+	w.bytes += n
+	if err != nil {
+		w.clientError = err
+	}
+}
+
+// copied says how a body's copy ended. One that broke on our side must not look complete:
+// the connection is cut instead.
+func (w *response) copied(ours, theirs error) error {
+	switch {
+	case ours != nil && w.status == 0:
+		return ours
+	case ours != nil:
+		w.outcome = "broken"
+		panic(http.ErrAbortHandler)
+	case theirs != nil && !errors.Is(theirs, io.EOF):
+		w.outcome = "client_gone"
+	}
+	return nil
+}
+
+// Flush implements http.Flusher.
+func (w *response) Flush() {
+	//nolint:errcheck // a connection that cannot be flushed fails at its next write
+	http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }

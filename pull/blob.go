@@ -1,0 +1,210 @@
+package pull
+
+import (
+	"context"
+	"errors"
+
+	"github.com/berth-cache/berth/cache"
+	"github.com/berth-cache/berth/catalog"
+	"github.com/berth-cache/berth/upstream"
+)
+
+// Blob answers for a blob by digest. It returns an *Error, or the context's error. Content
+// is served, and a fill joined, only through a repository that is known to contain it.
+func (p *Puller) Blob(ctx context.Context, q Query) (*Blob, error) {
+	u, link := p.linked(ctx, q, cache.Blob, nil)
+	if q.Head {
+		return p.blobHead(ctx, q, u, link)
+	}
+	if u != nil {
+		return p.serve(ctx, q, u, newSource(p, q, u))
+	}
+	fl := p.blobs.join(q.key("blob"), func(ctx context.Context) (*located, error) { return p.locate(ctx, q) })
+	defer fl.leave()
+	at, err := fl.wait(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b, err := p.serve(ctx, q, at.from, newSource(p, q, at.from))
+	if err == nil && b.Outcome == Joined && at.fill != nil {
+		b.Outcome = Miss // its own request began the fill that it follows
+	}
+	return b, err
+}
+
+// serve reads from what is held, or else from the fill, which it starts if there is none.
+func (p *Puller) serve(ctx context.Context, q Query, u *catalog.Upstream, src *source) (*Blob, error) {
+	b := &Blob{Origin: Origin{Upstream: u.Name, Outcome: Hit}, Digest: q.Digest}
+	r, err := p.contents.Open(ctx, q.Digest)
+	if err != nil {
+		b.Outcome = Miss
+		if p.contents.Filling(q.Digest) {
+			b.Outcome = Joined
+		}
+		if r, err = p.contents.Fill(ctx, q.Digest, src); err != nil {
+			return nil, p.unfilled(ctx, q, u, err)
+		}
+	}
+	b.Reader, b.Size = r, r.Size()
+	return b, nil
+}
+
+// unfilled is the error of a fill as a pull's: the source's own, the client's leaving, or
+// trouble on our side.
+func (p *Puller) unfilled(ctx context.Context, q Query, u *catalog.Upstream, err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	p.logger.Error("blob not filled", "upstream", u.Name, "digest", q.Digest, "error", err)
+	said := "the blob cannot be brought in; the log says why"
+	if errors.Is(err, cache.ErrMismatch) {
+		said = "sent bytes that do not have the digest asked for"
+	}
+	return search{Query: q}.failed(Unavailable, []Answer{{u.Name, said}}, 0)
+}
+
+// located is a blob that has been found at an upstream.
+type located struct {
+	from *catalog.Upstream
+	size int64 // bytes; for a HEAD
+	// fill follows the fill that finding it began, so that it has a client until those
+	// who wait for it have joined.
+	fill *cache.Reader
+}
+
+func (l *located) release() {
+	if l != nil && l.fill != nil {
+		l.fill.Close()
+	}
+}
+
+// locate finds an upstream whose repository contains a blob. Where its bytes are held, or
+// arriving for somebody else, a HEAD is enough; else the GET that finds it begins the fill.
+func (p *Puller) locate(ctx context.Context, q Query) (*located, error) {
+	if p.holds(ctx, q.Digest) || p.contents.Filling(q.Digest) {
+		s := search{Query: q, order: p.digestOrder(ctx, q.Route, nil), verified: true}
+		got, err := walk(ctx, p, s, func(ctx context.Context, u *catalog.Upstream) (cache.Link, error) {
+			return p.confirm(ctx, u, q, cache.Blob)
+		})
+		if err != nil {
+			return nil, err
+		}
+		p.remember(ctx, q.Route, got.from)
+		return &located{from: got.from}, nil
+	}
+	src := newSource(p, q, nil)
+	if err := src.begin(ctx); err != nil {
+		return nil, err
+	}
+	from := src.from
+	fill, err := p.contents.Fill(ctx, q.Digest, src)
+	if err != nil {
+		return nil, p.unfilled(ctx, q, from, err)
+	}
+	return &located{from: from, fill: fill}, nil
+}
+
+// blobHead answers a HEAD: from the link or what is held, else by a HEAD upstream.
+func (p *Puller) blobHead(ctx context.Context, q Query, u *catalog.Upstream, link cache.Link) (*Blob, error) {
+	b := &Blob{Digest: q.Digest, Size: link.Size}
+	if u != nil {
+		b.Origin = Origin{Upstream: u.Name, Outcome: Hit}
+		if size, err := p.contents.Stat(ctx, q.Digest); err == nil {
+			b.Size = size
+		}
+		if b.Size >= 0 {
+			return b, nil
+		}
+	}
+	fl := p.blobs.join(q.key("blob"), func(ctx context.Context) (*located, error) {
+		ctx, cancel := context.WithTimeout(ctx, askBound)
+		defer cancel()
+		s := search{Query: q, order: p.digestOrder(ctx, q.Route, u), verified: true}
+		got, err := walk(ctx, p, s, func(ctx context.Context, u *catalog.Upstream) (cache.Link, error) {
+			return p.confirm(ctx, u, q, cache.Blob)
+		})
+		if err != nil {
+			return nil, err
+		}
+		p.remember(ctx, q.Route, got.from)
+		return &located{from: got.from, size: got.value.Size}, nil
+	})
+	defer fl.leave()
+	at, err := fl.wait(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b.Origin, b.Size = Origin{Upstream: at.from.Name, Outcome: Miss}, at.size
+	if b.Size < 0 {
+		return nil, search{Query: q}.failed(Unavailable, []Answer{{at.from.Name, "does not tell the blob's size; GET it instead"}}, 0)
+	}
+	return b, nil
+}
+
+// source brings in one blob: from the upstream that it is known at, and when that breaks
+// from another whose repository contains it too.
+type source struct {
+	puller *Puller
+	query  Query
+	from   *catalog.Upstream  // where it was found last
+	opened *upstream.Response // by begin, for the first Open
+}
+
+var _ cache.Source = (*source)(nil)
+
+func newSource(p *Puller, q Query, from *catalog.Upstream) *source {
+	return &source{puller: p, query: q, from: from}
+}
+
+// begin opens the source ahead of its first Open, so that what finding the blob cost is
+// not spent twice.
+func (s *source) begin(ctx context.Context) (err error) {
+	s.opened, err = s.open(ctx, 0)
+	return err
+}
+
+// Open implements cache.Source. Its error is an *Error.
+func (s *source) Open(ctx context.Context, offset, _ int64) (cache.Part, error) {
+	answer := s.opened
+	s.opened = nil
+	if answer == nil || offset != 0 {
+		if answer != nil {
+			answer.Body.Close()
+		}
+		var err error
+		if answer, err = s.open(ctx, offset); err != nil {
+			return cache.Part{}, err
+		}
+	}
+	return cache.Part{Body: answer.Body, Offset: answer.Offset, Total: answer.Size}, nil
+}
+
+// Close drops what begin opened, when it turned out not to be needed.
+func (s *source) Close() error {
+	if s.opened == nil {
+		return nil
+	}
+	defer func() { s.opened = nil }()
+	return s.opened.Body.Close()
+}
+
+func (s *source) open(ctx context.Context, offset int64) (*upstream.Response, error) {
+	p, q := s.puller, s.query
+	w := search{Query: q, order: p.digestOrder(ctx, q.Route, s.from), verified: true}
+	got, err := walk(ctx, p, w, func(ctx context.Context, u *catalog.Upstream) (*upstream.Response, error) {
+		return p.ask(ctx, u, upstream.Request{
+			Method: "GET", Kind: upstream.KindBlob, Repository: q.Route.Repository,
+			Reference: q.Digest.String(), Offset: offset,
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.from = got.from
+	p.index.PutLink(ctx, q.at(got.from), cache.Blob, q.Digest, cache.Link{Size: got.value.Size})
+	p.remember(ctx, q.Route, got.from)
+	return got.value, nil
+}

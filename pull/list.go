@@ -1,0 +1,108 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/berth-cache/berth/cache"
+	"github.com/berth-cache/berth/catalog"
+	"github.com/berth-cache/berth/upstream"
+)
+
+// listing is one page of a list, wherever it comes from.
+type listing struct {
+	cache.List
+	Origin
+}
+
+// page names one page of a list: what is asked upstream, and the name under which the
+// answer is kept.
+type page struct {
+	Query
+	name string
+	// ask gets the page from one upstream; its error is an *upstream.Error.
+	ask func(ctx context.Context, u *catalog.Upstream) (cache.List, error)
+}
+
+// list answers with a page whole from one upstream: the repository's origin, or the first
+// candidate that knows the repository. Lists of several are never merged. A page that is
+// still valid costs no request; one that cannot be renewed is served as long as a tag
+// would be.
+func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
+	order := pg.Route.Candidates
+	if origin := p.origin(ctx, pg.Route); origin != nil {
+		order = []*catalog.Upstream{origin}
+	}
+	held, from := p.heldPage(ctx, pg, order)
+	if from != nil && (from.ListValidity == catalog.Forever || time.Since(held.Checked) < from.ListValidity) {
+		return listing{held, Origin{Upstream: from.Name, Outcome: Hit, Age: time.Since(held.Checked)}}, nil
+	}
+	fl := p.lists.join(pg.key(pg.name), func(ctx context.Context) (listing, error) {
+		ctx, cancel := context.WithTimeout(ctx, askBound)
+		defer cancel()
+		got, err := walk(ctx, p, search{Query: pg.Query, order: order}, pg.ask)
+		if err != nil {
+			return listing{}, err
+		}
+		got.value.Checked = time.Now()
+		p.index.PutList(ctx, pg.at(got.from), pg.name, got.value)
+		return listing{got.value, Origin{Upstream: got.from.Name, Outcome: Miss}}, nil
+	})
+	defer fl.leave()
+	at := pointed{from: from, pointer: cache.Pointer{Checked: held.Checked}}
+	wait := ctx
+	if _, ok := at.stale(nil); ok {
+		var cancel context.CancelFunc
+		wait, cancel = context.WithDeadline(ctx, fl.began.Add(checkBound))
+		defer cancel()
+	}
+	got, err := fl.wait(wait)
+	if err == nil {
+		return got, nil
+	}
+	if stale, ok := at.stale(err); ok && ctx.Err() == nil {
+		return listing{held, Origin{Upstream: from.Name, Outcome: Stale, Detail: stale.detail, Age: at.age()}}, nil
+	}
+	return listing{}, err
+}
+
+// heldPage is the page as the first upstream gave it that is known to have it.
+func (p *Puller) heldPage(ctx context.Context, pg page, order []*catalog.Upstream) (cache.List, *catalog.Upstream) {
+	for _, u := range order {
+		if l, err := p.index.List(ctx, pg.at(u), pg.name); err == nil {
+			return l, u
+		}
+	}
+	return cache.List{}, nil
+}
+
+// readList asks u for a list and reads all of it.
+func (p *Puller) readList(ctx context.Context, u *catalog.Upstream, r upstream.Request) (cache.List, error) {
+	r.Method = "GET"
+	answer, err := p.ask(ctx, u, r)
+	if err != nil {
+		return cache.List{}, err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return cache.List{}, listBroken(u, err)
+	}
+	return cache.List{Body: body, MediaType: answer.MediaType, Next: answer.Next, Filters: answer.FiltersApplied}, nil
+}
+
+func listBroken(u *catalog.Upstream, err error) error {
+	if e, ok := errors.AsType[*upstream.Error](err); ok {
+		return e
+	}
+	said := "sent a list that cannot be read"
+	switch {
+	case errors.Is(err, upstream.ErrTooLarge):
+		said = "sent a list that is larger than allowed"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		said = "sent less of a list than it announced"
+	}
+	return &upstream.Error{Upstream: u.Name, Class: upstream.Unavailable, Message: said, Err: err}
+}

@@ -1,0 +1,182 @@
+package pull
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/berth-cache/berth/cache"
+	"github.com/berth-cache/berth/catalog"
+	"github.com/berth-cache/berth/upstream"
+)
+
+const (
+	// checkBound is how long a check of something we hold may keep a client waiting:
+	// connecting, token and every candidate together. Then the copy is served.
+	checkBound = 4 * time.Second
+	// askBound ends work that no upstream timeout ended; blobs are bound by progress.
+	askBound = 5 * time.Minute
+)
+
+// Upstream is one remote registry. *upstream.Client is one.
+type Upstream interface {
+	// Do returns an *upstream.Error for every answer but 200 and 206. The caller closes
+	// the Response's Body, which ctx bounds.
+	Do(ctx context.Context, r upstream.Request) (*upstream.Response, error)
+}
+
+var _ Upstream = (*upstream.Client)(nil)
+
+// Options are what a Puller is made of. All but Logger and Metrics are required.
+type Options struct {
+	Contents *cache.Contents
+	Index    *cache.Index
+	// Upstreams by the ID under which the catalog knows them.
+	Upstreams map[string]Upstream
+	Logger    *slog.Logger
+	Metrics   *Metrics
+}
+
+// Puller answers pulls. Its methods are safe for concurrent use.
+type Puller struct {
+	contents  *cache.Contents
+	index     *cache.Index
+	upstreams map[string]Upstream
+	logger    *slog.Logger
+	metrics   *Metrics
+
+	absences *absences
+	limits   *limits
+
+	tags      *flights[resolved]
+	manifests *flights[*Manifest]
+	blobs     *flights[*located]
+	lists     *flights[listing]
+	work      *work
+}
+
+// New returns a Puller. It does no IO; Close it when no request uses it any more.
+func New(o Options) *Puller {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	w := newWork()
+	return &Puller{
+		contents: o.Contents, index: o.Index, upstreams: o.Upstreams,
+		logger: o.Logger, metrics: o.Metrics,
+		absences: newAbsences(), limits: newLimits(),
+		tags: newFlights[resolved](w), manifests: newFlights[*Manifest](w),
+		blobs: newFlights[*located](w), lists: newFlights[listing](w),
+		work: w,
+	}
+}
+
+// Close ends the checks and fetches that go on behind and waits for them. Fills belong to
+// the Contents.
+func (p *Puller) Close() {
+	p.work.close()
+	p.absences.close()
+}
+
+// Query names one thing that a client asks for: a manifest by Tag or by Digest, a blob by
+// Digest.
+type Query struct {
+	Route  catalog.Route
+	Tag    string
+	Digest digest.Digest
+	// Head wants no body, and so costs no upstream GET where that can be avoided.
+	Head bool
+}
+
+// subject is what the query is for, as messages name it.
+func (q Query) subject() string {
+	if q.Tag != "" {
+		return q.Route.Repository + ":" + q.Tag
+	}
+	return q.Route.Repository + "@" + q.Digest.String()
+}
+
+// key is what two queries share when one answer serves both.
+func (q Query) key(more ...string) string {
+	parts := []string{q.Route.Registry.Name}
+	for _, u := range q.Route.Candidates {
+		parts = append(parts, u.ID)
+	}
+	parts = append(parts, q.Route.Repository, q.Tag, q.Digest.String())
+	if q.Head {
+		parts = append(parts, "head")
+	}
+	return strings.Join(append(parts, more...), "|")
+}
+
+// at is the query's repository at an upstream, as the cache knows it.
+func (q Query) at(u *catalog.Upstream) cache.Repository {
+	return cache.Repository{Upstream: u.ID, Name: q.Route.Repository}
+}
+
+// origin returns the candidate that the repository is known to come from, or nil.
+func (p *Puller) origin(ctx context.Context, route catalog.Route) *catalog.Upstream {
+	id, err := p.index.Origin(ctx, route.Registry.Name, route.Repository)
+	if err != nil {
+		return nil
+	}
+	if i := slices.IndexFunc(route.Candidates, func(u *catalog.Upstream) bool { return u.ID == id }); i >= 0 {
+		return route.Candidates[i]
+	}
+	return nil
+}
+
+// remember makes u the repository's origin, unless it has one that still stands.
+func (p *Puller) remember(ctx context.Context, route catalog.Route, u *catalog.Upstream) {
+	held := p.origin(ctx, route)
+	if held == u || held != nil && !p.absences.repository(held, route.Repository) {
+		return
+	}
+	if held != nil {
+		p.logger.Warn("repository changed its origin",
+			"registry", route.Registry.Name, "repository", route.Repository, "from", held.Name, "to", u.Name)
+	}
+	p.index.PutOrigin(ctx, route.Registry.Name, route.Repository, u.ID)
+}
+
+// work owns what goes on behind a request: it gives it a context and waits for its end.
+type work struct {
+	ctx    context.Context //nolint:containedctx // the life of the work itself, cancelled by close
+	cancel context.CancelFunc
+
+	mu     sync.Mutex // guards closed, so that no work starts after the wait began
+	closed bool
+	group  sync.WaitGroup
+}
+
+func newWork() *work {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &work{ctx: ctx, cancel: cancel}
+}
+
+// start runs f in its own goroutine, or reports that the work is over.
+func (w *work) start(f func(ctx context.Context)) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return false
+	}
+	w.group.Go(func() { f(w.ctx) })
+	return true
+}
+
+func (w *work) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.cancel()
+	w.group.Wait()
+}

@@ -1,0 +1,248 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/berth-cache/berth/cache"
+	"github.com/berth-cache/berth/catalog"
+	"github.com/berth-cache/berth/upstream"
+)
+
+// Manifest answers for a manifest. It returns an *Error, or the context's error.
+func (p *Puller) Manifest(ctx context.Context, q Query) (*Manifest, error) {
+	if q.Tag == "" {
+		return p.byDigest(ctx, q, nil)
+	}
+	at, known := p.lookup(ctx, q)
+	if known && at.fresh(q.Tag) {
+		m, err := p.pointed(ctx, q, resolved{pointed: at, outcome: Hit})
+		if e, ok := errors.AsType[*Error](err); !ok || e.Reason != NotFound && e.Reason != Denied {
+			return m, err
+		}
+		// The tag moved on upstream and what it pointed to is gone there: look again.
+	}
+	held := known && p.holds(ctx, at.pointer.Digest)
+	r, err := p.resolve(ctx, q, at, held)
+	if err == nil {
+		return p.pointed(ctx, q, r)
+	}
+	if stale, ok := at.stale(err); held && ok {
+		return p.pointed(ctx, q, stale)
+	}
+	return nil, err
+}
+
+// pointed is what a tag points to at one upstream.
+type pointed struct {
+	from    *catalog.Upstream
+	pointer cache.Pointer
+}
+
+// resolved is a tag that has been found.
+type resolved struct {
+	pointed
+	outcome Outcome
+	detail  string
+	body    []byte // the manifest, when it came along
+}
+
+// lookup finds the first candidate that the tag is known at.
+func (p *Puller) lookup(ctx context.Context, q Query) (pointed, bool) {
+	for _, u := range q.Route.Candidates {
+		if pointer, err := p.index.Pointer(ctx, q.at(u), q.Tag); err == nil {
+			return pointed{u, pointer}, true
+		}
+	}
+	return pointed{}, false
+}
+
+func (at pointed) age() time.Duration { return max(0, time.Since(at.pointer.Checked)) }
+
+// fresh tells whether the tag may be served without asking.
+func (at pointed) fresh(tag string) bool {
+	validity := at.from.Validity
+	if strings.HasPrefix(tag, "sha256-") || strings.HasPrefix(tag, "sha512-") {
+		validity = at.from.ListValidity // signatures, attestations: a list in a tag's clothes
+	}
+	return validity == catalog.Forever || at.age() < validity
+}
+
+// stale is at as it is served when err kept us from checking it, or false if it is too old
+// for that or err says that it is gone.
+func (at pointed) stale(err error) (resolved, bool) {
+	if at.from == nil {
+		return resolved{}, false
+	}
+	bound, detail := at.from.MaxStale, "unconfirmed"
+	if e, ok := errors.AsType[*Error](err); ok {
+		switch e.Reason {
+		case NotFound, Denied:
+			return resolved{}, false
+		case Refused:
+			bound, detail = at.from.MaxStaleRefused, "credential-refused"
+		case Limited:
+			detail = "upstream-limited"
+		case Unavailable:
+			detail = "upstream-unavailable"
+		}
+	}
+	return resolved{pointed: at, outcome: Stale, detail: detail}, bound == catalog.Forever || at.age() <= bound
+}
+
+// holds tells whether the content of d is here.
+func (p *Puller) holds(ctx context.Context, d digest.Digest) bool {
+	_, err := p.contents.Stat(ctx, d)
+	return err == nil
+}
+
+// pointed answers with what r points to.
+func (p *Puller) pointed(ctx context.Context, q Query, r resolved) (*Manifest, error) {
+	m := &Manifest{Digest: r.pointer.Digest, MediaType: r.pointer.MediaType, Size: r.pointer.Size, Body: r.body}
+	m.Origin = Origin{Upstream: r.from.Name, Outcome: r.outcome, Detail: r.detail, Age: r.age()}
+	if q.Head {
+		m.Body = nil
+		return m, nil
+	}
+	if m.Body != nil {
+		return m, nil
+	}
+	q.Digest, q.Tag = r.pointer.Digest, ""
+	got, err := p.byDigest(ctx, q, r.from)
+	if err != nil {
+		return nil, err
+	}
+	if got.Outcome == Hit {
+		got.Outcome = r.outcome
+	}
+	got.Detail, got.Age = r.detail, r.age()
+	return got, nil
+}
+
+// resolve asks the upstreams where q's tag points. While we hold what it pointed to, a
+// client waits no longer than checkBound for that; the check goes on behind.
+func (p *Puller) resolve(ctx context.Context, q Query, at pointed, held bool) (resolved, error) {
+	mode := "ask"
+	if held {
+		mode, q.Head = "check", false // one check serves GET and HEAD
+	}
+	fl := p.tags.join(q.key(mode), func(ctx context.Context) (resolved, error) {
+		ctx, cancel := context.WithTimeout(ctx, askBound)
+		defer cancel()
+		return p.find(ctx, q, at, held)
+	})
+	defer fl.leave()
+	if held {
+		if _, ok := at.stale(nil); ok {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, fl.began.Add(checkBound))
+			defer cancel()
+		}
+	}
+	return fl.wait(ctx)
+}
+
+// find walks the candidates for a tag and moves the pointer.
+func (p *Puller) find(ctx context.Context, q Query, at pointed, held bool) (resolved, error) {
+	order, again := p.order(q.Route, at)
+	s := search{Query: q, order: order}
+	got, err := walk(ctx, p, s, func(ctx context.Context, u *catalog.Upstream) (answeredTag, error) {
+		a, err := p.askTag(ctx, u, q, lastSeen(at, u, held))
+		if e, ok := errors.AsType[*upstream.Error](err); ok && u == at.from {
+			switch {
+			case e.Class == upstream.NotHere && held && u.KeepDeleted:
+				return answeredTag{kept: true}, nil
+			case e.Class == upstream.NotHere:
+				p.index.DropPointer(ctx, q.at(u), q.Tag)
+			}
+		}
+		return a, err
+	})
+	if err != nil {
+		return resolved{}, err
+	}
+	pointer := got.value.pointer
+	pointer.Checked, pointer.Ahead = time.Now(), got.ahead
+	if got.from == at.from && !again {
+		pointer.Ahead = at.pointer.Ahead
+	}
+	r := resolved{pointed: pointed{got.from, pointer}, outcome: Miss, body: got.value.body}
+	switch {
+	case got.value.kept:
+		r.pointer = at.pointer
+		r.pointer.Checked, r.outcome, r.detail = time.Now(), Stale, "deleted-upstream"
+	case held && got.from == at.from && r.pointer.Digest == at.pointer.Digest:
+		r.outcome = Unchanged
+	case held:
+		if r.body, err = p.renew(ctx, q, at, r); err != nil {
+			return resolved{}, err
+		}
+		r.outcome = Changed
+	}
+	p.index.PutPointer(ctx, q.at(r.from), q.Tag, r.pointer)
+	p.remember(ctx, q.Route, r.from)
+	return r, nil
+}
+
+// lastSeen is what we hold of a tag, for the upstream u to confirm: nil when nothing is,
+// and empty when what we hold is from another upstream.
+func lastSeen(at pointed, u *catalog.Upstream, held bool) *cache.Pointer {
+	switch {
+	case !held:
+		return nil
+	case u != at.from:
+		return &cache.Pointer{}
+	}
+	return &at.pointer
+}
+
+// order is the candidates in the order to ask: those who did not have the tag before are
+// not asked again ahead of the one that has it, unless there is a new one among them.
+func (p *Puller) order(route catalog.Route, at pointed) (order []*catalog.Upstream, again bool) {
+	if at.from == nil {
+		return route.Candidates, true
+	}
+	i := slices.Index(route.Candidates, at.from)
+	for _, u := range route.Candidates[:i] {
+		if !slices.Contains(at.pointer.Ahead, u.ID) {
+			return route.Candidates, true
+		}
+	}
+	order = append([]*catalog.Upstream{at.from}, route.Candidates[:i]...)
+	return append(order, route.Candidates[i+1:]...), false
+}
+
+// renew fetches what a tag moved to, before anybody is pointed there: the manifest and,
+// of an index, the platforms that were pulled of the old one.
+func (p *Puller) renew(ctx context.Context, q Query, old pointed, now resolved) ([]byte, error) {
+	body := now.body
+	if body == nil {
+		m, err := p.fetch(ctx, now.from, manifestRef{q.at(now.from), now.pointer.Digest.String(), now.pointer.Digest})
+		if err != nil {
+			return nil, p.unfetched(ctx, q, now.from, err)
+		}
+		body = m.Body
+	}
+	for _, d := range p.successors(ctx, old.pointer.Digest, body) {
+		if _, err := p.fetch(ctx, now.from, manifestRef{q.at(now.from), d.String(), d}); err != nil {
+			return nil, p.unfetched(ctx, q, now.from, err)
+		}
+	}
+	return body, nil
+}
+
+// unfetched is the error of a tag that moved to something that cannot be had: whatever the
+// upstream said, the tag itself is there, so the old image goes on being served.
+func (p *Puller) unfetched(ctx context.Context, q Query, u *catalog.Upstream, err error) error {
+	v := p.judge(ctx, search{Query: q}, u, err)
+	e := search{Query: q}.failed(v.reason, []Answer{{u.Name, "the tag moved, but what it moved to cannot be fetched: " + v.said}}, v.retryAfter)
+	if v.reason == NotFound || v.reason == Denied {
+		e.Reason = Unavailable
+	}
+	return e
+}

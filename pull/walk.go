@@ -1,0 +1,165 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/berth-cache/berth/catalog"
+	"github.com/berth-cache/berth/upstream"
+)
+
+// search is one walk over upstreams in order.
+type search struct {
+	Query
+	order []*catalog.Upstream
+	// verified: what is found is proved by its digest, so that the walk may go on past an
+	// upstream that is ill. A tag's answer proves nothing: a stranger's would do.
+	verified bool
+}
+
+// outcome of a walk that found something.
+type found[T any] struct {
+	value T
+	from  *catalog.Upstream
+	// ahead are the upstreams that said "not here" before.
+	ahead []string
+}
+
+// walk asks the upstreams of s in order until one has it, and returns an *Error when none
+// has or when it must not go on: past an upstream that is ill, only the repository's
+// origin may answer, never a stranger.
+func walk[T any](ctx context.Context, p *Puller, s search, ask func(context.Context, *catalog.Upstream) (T, error)) (found[T], error) {
+	var answers []Answer
+	var ahead []string
+	var ill *Error
+	certain, repository := false, true
+	for i := 0; i < len(s.order); i++ {
+		u := s.order[i]
+		err := p.remembered(s, u)
+		if err == nil {
+			var value T
+			if value, err = ask(ctx, u); err == nil {
+				p.absences.forget(u, s.Route.Repository, s.Tag)
+				return found[T]{value, u, ahead}, nil
+			}
+		}
+		verdict := p.judge(ctx, s, u, err)
+		answers = append(answers, Answer{u.Name, verdict.said})
+		switch verdict.reason {
+		case NotFound, Denied:
+			ahead = append(ahead, u.ID)
+			certain = certain || verdict.reason == NotFound
+			repository = repository && verdict.repository
+			continue
+		case Refused:
+			p.metrics.refused(u)
+			p.logger.Error("upstream refuses the configured credential", "upstream", u.Name, "repository", s.Route.Repository, "error", err)
+			return found[T]{}, s.failed(Refused, answers, 0)
+		}
+		ill = s.failed(verdict.reason, nil, verdict.retryAfter)
+		if s.verified || s.Route.Registry.NextOnError {
+			continue
+		}
+		next := slices.Index(s.order, p.origin(ctx, s.Route))
+		if next <= i {
+			break
+		}
+		s.order, i = s.order[:next+1], next-1
+	}
+	if ill != nil {
+		ill.Answers = answers
+		return found[T]{}, ill
+	}
+	e := s.failed(NotFound, answers, 0)
+	e.Repository = repository
+	if !certain {
+		e.Reason = Denied
+	}
+	return found[T]{}, e
+}
+
+func (s search) failed(reason Reason, answers []Answer, retryAfter time.Duration) *Error {
+	return &Error{Reason: reason, Subject: s.subject(), Answers: answers, RetryAfter: retryAfter}
+}
+
+// remembered is what u said lately that answers for s, nil if it has to be asked.
+func (p *Puller) remembered(s search, u *catalog.Upstream) error {
+	e := &upstream.Error{Upstream: u.Name, Class: upstream.NotHere}
+	switch wait := p.limits.left(u); {
+	case p.absences.repository(u, s.Route.Repository):
+		e.Repository, e.Message = true, "no such repository (remembered)"
+	case s.Tag != "" && p.absences.tag(u, s.Route.Repository, s.Tag):
+		e.Message = "no such tag (remembered)"
+	case wait > 0:
+		e.Class, e.RetryAfter = upstream.Limited, wait
+		e.Message = fmt.Sprintf("asked to be left alone for another %s", wait.Round(time.Second))
+	default:
+		return nil
+	}
+	return e
+}
+
+// verdict is what an answer means for a walk.
+type verdict struct {
+	reason     Reason
+	said       string
+	repository bool
+	retryAfter time.Duration
+}
+
+// judge says what u's failure means, and remembers what may be remembered.
+func (p *Puller) judge(ctx context.Context, s search, u *catalog.Upstream, err error) verdict {
+	e, ok := errors.AsType[*upstream.Error](err)
+	if !ok {
+		said := "cannot be asked"
+		if errors.Is(err, context.DeadlineExceeded) {
+			said = "no answer in time"
+		}
+		p.logger.Warn("upstream could not be asked", "upstream", u.Name, "error", err)
+		return verdict{reason: Unavailable, said: said}
+	}
+	v := verdict{said: e.Message, repository: e.Repository, retryAfter: e.RetryAfter}
+	switch e.Class {
+	case upstream.NotHere:
+		v.reason = NotFound
+	case upstream.Denied:
+		// A repository that was ours to read yesterday did not move elsewhere overnight.
+		if p.index.Known(ctx, s.at(u)) {
+			v.reason = Refused
+			return v
+		}
+		v.reason = Denied
+	case upstream.Refused:
+		v.reason = Refused
+		return v
+	case upstream.Limited:
+		v.reason = Limited
+		p.limits.learn(u, e.RetryAfter)
+		return v
+	default:
+		v.reason = Unavailable
+		p.logger.Warn("upstream is ill", "upstream", u.Name, "error", err)
+		return v
+	}
+	switch {
+	case e.Status == 0: // remembered already, and not for longer
+	case e.HTML: // a portal or a firewall wrote it; ask again
+	case e.Repository:
+		p.absences.learn(u, s.Route.Repository, "")
+	case s.Tag != "" && e.Status == 404:
+		p.absences.learn(u, s.Route.Repository, s.Tag)
+	}
+	return v
+}
+
+// ask sends one request to u.
+func (p *Puller) ask(ctx context.Context, u *catalog.Upstream, r upstream.Request) (*upstream.Response, error) {
+	client, ok := p.upstreams[u.ID]
+	if !ok {
+		return nil, &upstream.Error{Upstream: u.Name, Class: upstream.Unavailable, Message: "is not set up in this process"}
+	}
+	return client.Do(ctx, r)
+}
