@@ -1,0 +1,3 @@
+// Package port hands out loopback addresses that stay the caller's for the length of a
+// test, also while nothing listens on them.
+package port
