@@ -1,0 +1,46 @@
+#!/bin/sh
+# Installs the clients that are missing, from Debian. The tests call it where CI=true and
+# nowhere else. It starts no service and leaves clients that are there alone.
+set -eu
+
+packages=
+need() { # command package
+	command -v "$1" >/dev/null 2>&1 || packages="$packages $2"
+}
+need dockerd docker.io
+need containerd containerd
+need ctr containerd
+need runc runc
+need podman podman
+need conmon conmon
+need buildah buildah
+need skopeo skopeo
+need mount mount
+
+as_root=
+[ "$(id -u)" = 0 ] || as_root="sudo -n"
+export DEBIAN_FRONTEND=noninteractive
+
+# install starts nothing: a policy of ours stands in while packages are set up, unless the
+# machine has one.
+install() {
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e "$policy" ]; then
+		printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+		$as_root chmod 755 "$policy"
+		trap '$as_root rm -f "$policy"' EXIT
+	fi
+	# shellcheck disable=SC2086 # words on purpose
+	$as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qq -y --no-install-recommends "$@"
+}
+
+if [ -n "$packages" ]; then
+	echo "setup.sh: installing$packages"
+	$as_root apt-get -o DPkg::Lock::Timeout=300 update -qq
+	# shellcheck disable=SC2086 # words on purpose
+	install ca-certificates $packages
+fi
+# Debian 13 has the command apart from the daemon.
+if ! command -v docker >/dev/null 2>&1; then
+	install docker-cli
+fi
