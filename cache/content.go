@@ -1,0 +1,232 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/berth-cache/berth/cache/store"
+)
+
+var (
+	// ErrNotHeld says that the content is not here, or not here in full.
+	ErrNotHeld = errors.New("content not held")
+	// ErrStore says that the content store failed, such as a full disk. Who asked may
+	// still get the bytes where the fill would have.
+	ErrStore = errors.New("content store in trouble")
+	// ErrTooLarge says that content is larger than the caller takes.
+	ErrTooLarge = errors.New("content larger than allowed")
+	// ErrClosed says that Contents has been closed.
+	ErrClosed = errors.New("contents closed")
+)
+
+const (
+	defaultOrphans = 8
+	defaultKeep    = 10 * time.Minute
+)
+
+// ContentOptions configures Contents; the zero value has the defaults.
+type ContentOptions struct {
+	// Logger hears of what no caller does: commits that failed, fills that failed
+	// after their last client left. Nil discards.
+	Logger *slog.Logger
+	// Metrics may be nil.
+	Metrics *Metrics
+	// Orphans is how many fills run on at a time after their last client left: 8 if
+	// zero, none if negative. Others pause.
+	Orphans int
+	// Keep is how long a paused fill keeps its bytes for a resume: 10 minutes if zero.
+	Keep time.Duration
+}
+
+// Contents is verified content by digest: what the store holds, and what is on its way
+// in. All methods are safe for concurrent use.
+type Contents struct {
+	store   store.Store
+	log     *slog.Logger
+	metrics *Metrics
+	keep    time.Duration
+
+	// running counts the goroutines of fills; closing ends the pauses among them.
+	running sync.WaitGroup
+	closing chan struct{}
+
+	// mu guards what is below, and the fields of every fill that say so. It may be held
+	// while a progress's is taken, never the other way round.
+	mu     sync.Mutex
+	closed bool
+	fills  map[digest.Digest]*fill
+	// orphans is how many more fills may run without a client.
+	orphans int
+}
+
+// NewContents returns the contents of s, which stays the caller's to close, afterwards.
+func NewContents(s store.Store, opts ContentOptions) *Contents {
+	c := &Contents{
+		store:   s,
+		log:     opts.Logger,
+		metrics: opts.Metrics,
+		keep:    opts.Keep,
+		closing: make(chan struct{}),
+		fills:   make(map[digest.Digest]*fill),
+		orphans: opts.Orphans,
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if c.keep <= 0 {
+		c.keep = defaultKeep
+	}
+	if c.orphans == 0 {
+		c.orphans = defaultOrphans
+	}
+	return c
+}
+
+// Close lets no new fill begin, drops paused ones and waits for the others until ctx
+// ends; then it cuts them off, waits again, and returns an error that says so. Readers
+// that are open keep reading what has come.
+func (c *Contents) Close(ctx context.Context) error {
+	c.mu.Lock()
+	if !c.closed {
+		c.closed = true
+		close(c.closing)
+	}
+	c.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		c.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	for _, f := range c.fills {
+		f.abort(ErrClosed)
+	}
+	c.mu.Unlock()
+	<-done
+	return fmt.Errorf("close contents: fills were cut off: %w", context.Cause(ctx))
+}
+
+// Stat tells the size in bytes of content that is complete, or returns ErrNotHeld.
+func (c *Contents) Stat(ctx context.Context, d digest.Digest) (int64, error) {
+	if f := c.find(d); f != nil && f.progress.complete() {
+		return f.progress.total(), nil
+	}
+	size, err := c.store.Stat(ctx, d)
+	if err != nil {
+		return 0, storeError(ctx, "stat", err)
+	}
+	return size, nil
+}
+
+// Open opens content that is complete, or returns ErrNotHeld. Reads end with ctx. The
+// caller closes the Reader.
+func (c *Contents) Open(ctx context.Context, d digest.Digest) (*Reader, error) {
+	// Content whose commit is still being synced is complete. The fills are looked at
+	// first: what has left them is in the store.
+	if f := c.joinComplete(d); f != nil {
+		return c.follow(ctx, f)
+	}
+	content, size, err := c.store.Open(ctx, d)
+	if err != nil {
+		return nil, storeError(ctx, "open", err)
+	}
+	return &Reader{ctx: ctx, content: content, size: size}, nil
+}
+
+// ReadAll returns content that is complete, of at most limit bytes; else ErrNotHeld or
+// ErrTooLarge.
+func (c *Contents) ReadAll(ctx context.Context, d digest.Digest, limit int64) (b []byte, err error) {
+	r, err := c.Open(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if r.Size() > limit {
+		return nil, fmt.Errorf("read content %s of %d bytes, limit %d: %w", d, r.Size(), limit, ErrTooLarge)
+	}
+	b = make([]byte, r.Size())
+	if _, err := io.ReadFull(r, b); err != nil {
+		return nil, fmt.Errorf("read content %s: %w", d, err)
+	}
+	return b, nil
+}
+
+// Put keeps b as content d, or returns ErrMismatch. It is for small content, such as
+// manifests, that the caller has in memory.
+func (c *Contents) Put(ctx context.Context, d digest.Digest, b []byte) error {
+	v, err := newVerifier(d)
+	if err != nil {
+		return fmt.Errorf("put content: %w", err)
+	}
+	if _, err := v.Write(b); err != nil {
+		return fmt.Errorf("put content %s: %w", d, err)
+	}
+	if err := v.check(); err != nil {
+		return fmt.Errorf("put content: %w", err)
+	}
+	// Opening, unlike Stat, finds out that a file is gone.
+	if r, _, err := c.store.Open(ctx, d); err == nil {
+		return r.Close()
+	}
+	staged, err := c.store.Stage(ctx, int64(len(b)))
+	if err != nil {
+		return storeError(ctx, "put", err)
+	}
+	if _, err = staged.Write(b); err == nil {
+		err = staged.Commit(ctx, d)
+	}
+	if err = errors.Join(err, staged.Discard()); err != nil {
+		return storeError(ctx, "put", err)
+	}
+	return nil
+}
+
+// Delete removes content that is complete; absent content is no error. Readers that are
+// open keep reading; a fill that is running is left alone.
+func (c *Contents) Delete(ctx context.Context, d digest.Digest) error {
+	if err := c.store.Delete(ctx, d); err != nil {
+		return storeError(ctx, "delete", err)
+	}
+	return nil
+}
+
+// Filling tells whether a fill of d is running or paused.
+func (c *Contents) Filling(d digest.Digest) bool { return c.find(d) != nil }
+
+func (c *Contents) find(d digest.Digest) *fill {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fills[d]
+}
+
+// storeError puts a store's error into this package's terms.
+func storeError(ctx context.Context, op string, err error) error {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		// The store's error names the digest.
+		return fmt.Errorf("%w: %w", ErrNotHeld, err)
+	case errors.Is(err, store.ErrDigest) || ctx.Err() != nil:
+		return err
+	}
+	return fmt.Errorf("%s content: %w: %w", op, ErrStore, err)
+}
+
+// closeSource closes a source that has something to close.
+func closeSource(src Source) {
+	if closer, ok := src.(io.Closer); ok {
+		// Nothing was, or will be, taken from it: its error concerns nobody.
+		_ = closer.Close()
+	}
+}

@@ -1,0 +1,338 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/berth-cache/berth/cache/store"
+)
+
+var (
+	// errPaused interrupts a fill that nobody follows.
+	errPaused = errors.New("fill paused")
+	// errAbandoned ends a fill that paused and was not resumed in time.
+	errAbandoned = errors.New("fill abandoned")
+)
+
+// fill is one download into the store. One goroutine runs it, from start to end, pauses
+// included; it belongs to Contents, which waits for it. Clients follow its progress.
+type fill struct {
+	contents *Contents
+	digest   digest.Digest
+	progress *progress
+	// abort ends the fill for good. It is set before the fill is seen by others.
+	abort context.CancelCauseFunc
+	// resumed has room for one signal that paused was unset.
+	resumed chan struct{}
+
+	// staged is set once, before the progress is announced; nil when the content turned
+	// out to be in the store.
+	staged store.Staged
+
+	// The goroutine's own: bytes kept, the total once known (else -1), and the hash.
+	arrived, total int64
+	verifier       *verifier
+
+	// Contents.mu guards what is below.
+
+	// source is what the next attempt reads from; nil once taken.
+	source Source
+	// interrupt ends the attempt that is running.
+	interrupt context.CancelCauseFunc
+	followers int
+	// orphan: runs without a client. paused: should not run. ended: has left the map.
+	orphan, paused, ended bool
+}
+
+// Fill returns a reader of content d: of what is held, of the fill that is running, or of
+// a fill that it starts, or resumes, from src. It returns once the size is known or the
+// first bytes came. Reads, and the wait here, end with ctx; the fill does not.
+//
+// src becomes Fill's: if it is an io.Closer it is closed when it is not needed, or not
+// any more. Its own error reaches the caller unchanged; others are ErrMismatch,
+// ErrLength, ErrStore, ErrClosed, or say that the source broke off too often.
+func (c *Contents) Fill(ctx context.Context, d digest.Digest, src Source) (*Reader, error) {
+	r, err := c.Open(ctx, d)
+	if err == nil || ctx.Err() != nil {
+		closeSource(src)
+		return r, err
+	}
+	f, err := c.join(d, src) //nolint:contextcheck // the fill outlives the request
+	if err != nil {
+		closeSource(src)
+		return nil, err
+	}
+	if err := f.progress.awaitAnswer(ctx); err != nil {
+		c.leave(f)
+		return nil, err
+	}
+	return c.follow(ctx, f)
+}
+
+// join adds a follower to the fill of d, which it starts or resumes if need be. src is
+// closed unless it was used.
+func (c *Contents) join(d digest.Digest, src Source) (*fill, error) {
+	v, err := newVerifier(d)
+	if err != nil {
+		return nil, fmt.Errorf("fill: %w", err)
+	}
+	c.mu.Lock()
+	f := c.fills[d]
+	switch {
+	case c.closed:
+		c.mu.Unlock()
+		return nil, fmt.Errorf("fill %s: %w", d, ErrClosed)
+	case f == nil:
+		c.start(d, v, src)
+		f, src = c.fills[d], nil
+	case f.paused:
+		// A source that was to resume it, but was paused before it could, is replaced.
+		f.source, src = src, f.source
+		f.paused = false
+		select {
+		case f.resumed <- struct{}{}:
+		default:
+		}
+	default:
+		c.metrics.join()
+	}
+	f.followers++
+	if f.orphan {
+		f.orphan = false
+		c.orphans++
+	}
+	c.mu.Unlock()
+	closeSource(src)
+	return f, nil
+}
+
+// joinComplete adds a follower to the fill of d if everything has come and matched.
+func (c *Contents) joinComplete(d digest.Digest) *fill {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.fills[d]
+	if f == nil || !f.progress.complete() {
+		return nil
+	}
+	f.followers++
+	return f
+}
+
+// start begins the fill of d. mu is held.
+func (c *Contents) start(d digest.Digest, v *verifier, src Source) {
+	// Its own context: the fill outlives the request that began it.
+	ctx, abort := context.WithCancelCause(context.Background())
+	f := &fill{
+		contents: c,
+		digest:   d,
+		progress: newProgress(),
+		abort:    abort,
+		resumed:  make(chan struct{}, 1),
+		total:    -1,
+		verifier: v,
+		source:   src,
+	}
+	c.fills[d] = f
+	c.metrics.start()
+	c.running.Go(func() {
+		defer abort(nil)
+		f.run(ctx)
+	})
+}
+
+// leave takes a follower away. A fill without one runs on as an orphan if another may,
+// and pauses if not; one that has only its commit to do is left to do it.
+func (c *Contents) leave(f *fill) {
+	c.mu.Lock()
+	f.followers--
+	switch {
+	case f.followers > 0 || f.ended || f.progress.complete():
+	case c.orphans > 0:
+		f.orphan = true
+		c.orphans--
+	default:
+		f.paused = true
+		f.progress.forget()
+		if f.interrupt != nil {
+			f.interrupt(errPaused)
+		}
+	}
+	last := f.ended && f.followers == 0
+	c.mu.Unlock()
+	if last {
+		f.discard()
+	}
+}
+
+// run is the fill's goroutine.
+func (f *fill) run(ctx context.Context) {
+	c := f.contents
+	c.metrics.run(1)
+	err := f.fetch(ctx)
+	c.metrics.run(-1)
+
+	c.mu.Lock()
+	// An abandoned fill has left the map already, and another may be in its place.
+	if c.fills[f.digest] == f {
+		delete(c.fills, f.digest)
+	}
+	f.ended = true
+	if f.orphan {
+		f.orphan = false
+		c.orphans++
+	}
+	followers, src := f.followers, f.source
+	f.source = nil
+	c.mu.Unlock()
+
+	closeSource(src)
+	if err != nil {
+		c.metrics.fail(err)
+		f.progress.fail(err)
+	}
+	if followers > 0 {
+		return // the last of them discards
+	}
+	if err != nil && !errors.Is(err, errAbandoned) {
+		c.log.Warn("fill failed after its last client left", "digest", f.digest, "bytes", f.arrived, "error", err)
+	}
+	f.discard()
+}
+
+// fetch brings the content in, verifies it, shows it and commits it. The error is what
+// the followers get.
+func (f *fill) fetch(ctx context.Context) error {
+	// Another fill may have committed between this one's caller's look and its start.
+	if size, err := f.held(ctx); err == nil {
+		f.progress.verify(size)
+		return nil
+	}
+	if err := f.receive(ctx); err != nil {
+		return err
+	}
+	if err := f.verifier.check(); err != nil {
+		return fmt.Errorf("fill: %w", err)
+	}
+	f.progress.verify(f.arrived)
+	if err := f.staged.Commit(ctx, f.digest); err != nil {
+		// The followers have their bytes; the next one to ask starts again.
+		f.contents.log.Error("content was not kept", "digest", f.digest, "bytes", f.arrived, "error", err)
+		f.contents.metrics.fail(fmt.Errorf("%w: %w", ErrStore, err))
+	}
+	return nil
+}
+
+// held returns the size of the content if the store has it.
+func (f *fill) held(ctx context.Context) (int64, error) {
+	content, size, err := f.contents.store.Open(ctx, f.digest)
+	if err != nil {
+		return 0, err
+	}
+	return size, content.Close()
+}
+
+// receive downloads until everything has come, pausing when it should.
+func (f *fill) receive(ctx context.Context) error {
+	for {
+		attempt, cancel := context.WithCancelCause(ctx)
+		src := f.begin(cancel)
+		err := f.download(attempt, src)
+		paused := errors.Is(context.Cause(attempt), errPaused)
+		cancel(nil)
+		closeSource(src)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("fill %s: %w", f.digest, context.Cause(ctx))
+		case !paused:
+			return err
+		}
+		if err := f.pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// begin takes the source of an attempt that cancel interrupts.
+func (f *fill) begin(cancel context.CancelCauseFunc) Source {
+	f.contents.mu.Lock()
+	defer f.contents.mu.Unlock()
+	src := f.source
+	f.source, f.interrupt = nil, cancel
+	if f.paused {
+		cancel(errPaused)
+	}
+	return src
+}
+
+// pause waits until a follower resumes the fill. If none does in time, or there is
+// nothing worth keeping, the fill leaves the map and the error is errAbandoned.
+func (f *fill) pause(ctx context.Context) error {
+	f.progress.forget()
+	if f.arrived == 0 && f.abandon() {
+		return errAbandoned
+	}
+	f.contents.metrics.run(-1)
+	defer f.contents.metrics.run(1)
+	timer := time.NewTimer(f.contents.keep)
+	defer timer.Stop()
+	for f.isPaused() {
+		select {
+		case <-f.resumed:
+			continue
+		case <-timer.C:
+		case <-f.contents.closing:
+		case <-ctx.Done():
+		}
+		if f.abandon() {
+			return fmt.Errorf("fill %s: %w", f.digest, errAbandoned)
+		}
+	}
+	return nil
+}
+
+// abandon takes a fill that is still paused out of the map.
+func (f *fill) abandon() bool {
+	f.contents.mu.Lock()
+	defer f.contents.mu.Unlock()
+	if f.paused {
+		delete(f.contents.fills, f.digest)
+	}
+	return f.paused
+}
+
+func (f *fill) isPaused() bool {
+	f.contents.mu.Lock()
+	defer f.contents.mu.Unlock()
+	return f.paused
+}
+
+// open opens what has come for a follower, which has joined.
+func (f *fill) open(ctx context.Context) (store.Content, error) {
+	if f.staged != nil {
+		if content, err := f.staged.Open(); err == nil {
+			return content, nil
+		}
+	}
+	// A store need not open what was staged after its commit, for that it can do this.
+	content, _, err := f.contents.store.Open(ctx, f.digest)
+	if err != nil {
+		return nil, storeError(ctx, "open", err)
+	}
+	return content, nil
+}
+
+// discard drops what was not committed. It is called once, by who is last to leave.
+func (f *fill) discard() {
+	if f.staged == nil {
+		return
+	}
+	if err := f.staged.Discard(); err != nil {
+		f.contents.log.Warn("staged content was not removed", "digest", f.digest, "error", err)
+	}
+}

@@ -1,0 +1,206 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+
+	"github.com/berth-cache/berth/cache/store"
+)
+
+// Reader reads one content, from the store or behind the fill that brings it in. Reading
+// past what has come waits for it, until the context that the Reader was opened with
+// ends. A Reader is for one goroutine; Close must be called, and only Size and Complete
+// may be called with it.
+type Reader struct {
+	// ctx is in the struct because io's methods take none.
+	ctx     context.Context
+	content store.Content
+	// fill and contents are nil for content from the store, whose size is size.
+	fill     *fill
+	contents *Contents
+	size     int64
+	// pos is the next byte to read; behind tells that content's own offset is another.
+	pos    int64
+	behind bool
+	err    error
+	closed bool
+}
+
+var (
+	_ io.ReadSeekCloser = (*Reader)(nil)
+	_ io.WriterTo       = (*Reader)(nil)
+)
+
+// follow opens a reader for a follower of f, which joined; after an error it has left.
+func (c *Contents) follow(ctx context.Context, f *fill) (*Reader, error) {
+	content, err := f.open(ctx)
+	if err != nil {
+		c.leave(f)
+		return nil, err
+	}
+	return &Reader{ctx: ctx, content: content, fill: f, contents: c}, nil
+}
+
+// Size returns the size of the whole content in bytes, -1 while it is unknown.
+func (r *Reader) Size() int64 {
+	if r.fill == nil {
+		return r.size
+	}
+	return r.fill.progress.total()
+}
+
+// Complete tells whether everything is here and verified.
+func (r *Reader) Complete() bool { return r.fill == nil || r.fill.progress.complete() }
+
+// Err returns the error that reading ended with: the fill's, the store's or the
+// context's, never that of a writer that was written to. An end that was reached is none.
+func (r *Reader) Err() error { return r.err }
+
+// Read implements io.Reader. io.EOF comes only after verified content's last byte.
+func (r *Reader) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	end, err := r.await()
+	if err != nil {
+		return 0, err
+	}
+	if err := r.align(); err != nil {
+		return 0, err
+	}
+	n, err := r.content.Read(b[:min(int64(len(b)), end-r.pos)])
+	r.pos += int64(n)
+	if n > 0 && errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if err != nil {
+		return n, r.fail(fmt.Errorf("read content: %w", unexpected(err)))
+	}
+	return n, nil
+}
+
+// WriteTo implements io.WriterTo: CopyN to the end.
+func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	n, err := r.CopyN(w, math.MaxInt64)
+	if errors.Is(err, io.EOF) && r.err == nil {
+		err = nil
+	}
+	return n, err
+}
+
+// CopyN copies n bytes to w, as they come, and returns how many it did and why not all;
+// io.EOF is the content's end. It hands the *os.File underneath to w's ReadFrom, so that
+// the kernel sends the bytes. Err tells whether an error was this side's.
+func (r *Reader) CopyN(w io.Writer, n int64) (int64, error) {
+	var done int64
+	for done < n {
+		end, err := r.await()
+		if err != nil {
+			return done, err
+		}
+		if err := r.align(); err != nil {
+			return done, err
+		}
+		step := min(n-done, end-r.pos)
+		m, err := io.CopyN(w, r.content, step)
+		done += m
+		r.pos += m
+		if err != nil {
+			// What was read may be more than what was written.
+			r.behind = true
+			return done, r.attribute(err)
+		}
+	}
+	return done, nil
+}
+
+// Seek implements io.Seeker. io.SeekEnd waits for the size if it is unknown.
+func (r *Reader) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekStart:
+	case io.SeekCurrent:
+		offset += r.pos
+	case io.SeekEnd:
+		size := r.size
+		if r.fill != nil {
+			var err error
+			if size, err = r.fill.progress.awaitTotal(r.ctx); err != nil {
+				return r.pos, r.fail(err)
+			}
+		}
+		offset += size
+	default:
+		return r.pos, fmt.Errorf("seek content: whence %d: %w", whence, fs.ErrInvalid)
+	}
+	if offset < 0 {
+		return r.pos, fmt.Errorf("seek content: offset %d: %w", offset, fs.ErrInvalid)
+	}
+	r.behind = r.behind || offset != r.pos
+	r.pos = offset
+	return offset, nil
+}
+
+// Close implements io.Closer. The fill goes on, or pauses if this was its last follower
+// and enough others run without one.
+func (r *Reader) Close() error {
+	if r.closed {
+		return fs.ErrClosed
+	}
+	r.closed = true
+	err := r.content.Close()
+	if r.fill != nil {
+		r.contents.leave(r.fill)
+	}
+	return err
+}
+
+// await waits until there is something at pos and returns where that ends.
+func (r *Reader) await() (int64, error) {
+	if r.fill != nil {
+		end, err := r.fill.progress.awaitBytes(r.ctx, r.pos)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, r.fail(err)
+		}
+		return end, err
+	}
+	if r.ctx.Err() != nil {
+		return 0, r.fail(context.Cause(r.ctx))
+	}
+	if r.pos >= r.size {
+		return 0, io.EOF
+	}
+	return r.size, nil
+}
+
+// align brings content's own offset to pos.
+func (r *Reader) align() error {
+	if !r.behind {
+		return nil
+	}
+	if _, err := r.content.Seek(r.pos, io.SeekStart); err != nil {
+		return r.fail(fmt.Errorf("seek content: %w", err))
+	}
+	r.behind = false
+	return nil
+}
+
+// attribute records err if it is the reading side's: that of a file that ends too early
+// or cannot be read. Everything else is the writer's.
+func (r *Reader) attribute(err error) error {
+	if errors.Is(err, io.EOF) {
+		return r.fail(fmt.Errorf("read content: %w", io.ErrUnexpectedEOF))
+	}
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok && pathErr.Op == "read" {
+		return r.fail(fmt.Errorf("read content: %w", err))
+	}
+	return err
+}
+
+func (r *Reader) fail(err error) error {
+	r.err = err
+	return err
+}

@@ -1,0 +1,111 @@
+package cache
+
+import (
+	"context"
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/berth-cache/berth/cache/store"
+)
+
+// Metrics counts fills. A nil *Metrics counts nothing.
+type Metrics struct {
+	running                  prometheus.Gauge
+	started, joined, resumed prometheus.Counter
+	failed                   *prometheus.CounterVec
+}
+
+// NewMetrics registers the metrics of this package with r; usage tells what the store
+// holds, such as store.Store's Usage, and may be nil.
+func NewMetrics(r prometheus.Registerer, usage func() store.Usage) *Metrics {
+	factory := promauto.With(r)
+	m := &Metrics{
+		running: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "berth_fills_running", Help: "Fills that are fetching or committing; paused ones are not.",
+		}),
+		started: factory.NewCounter(prometheus.CounterOpts{
+			Name: "berth_fills_started_total", Help: "Fills begun.",
+		}),
+		joined: factory.NewCounter(prometheus.CounterOpts{
+			Name: "berth_fills_joined_total", Help: "Requests that joined a fill another one began.",
+		}),
+		resumed: factory.NewCounter(prometheus.CounterOpts{
+			Name: "berth_fills_resumed_total", Help: "Sources opened again at the offset reached, after a break or a pause.",
+		}),
+		failed: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "berth_fills_failed_total", Help: "Fills that kept nothing, by reason.",
+		}, []string{"reason"}),
+	}
+	for _, reason := range reasons {
+		m.failed.WithLabelValues(reason)
+	}
+	if usage == nil {
+		return m
+	}
+	factory.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "berth_content_bytes", Help: "Bytes of content held.",
+	}, func() float64 { return float64(usage().Bytes) })
+	factory.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "berth_content_objects", Help: "Objects held.",
+	}, func() float64 { return float64(usage().Objects) })
+	return m
+}
+
+// The reasons of berth_fills_failed_total.
+const (
+	reasonSource    = "source"
+	reasonDigest    = "digest"
+	reasonLength    = "length"
+	reasonStore     = "store"
+	reasonAbandoned = "abandoned"
+)
+
+var reasons = []string{reasonSource, reasonDigest, reasonLength, reasonStore, reasonAbandoned}
+
+// reasonOf classes the error that ended a fill.
+func reasonOf(err error) string {
+	switch {
+	case errors.Is(err, ErrMismatch):
+		return reasonDigest
+	case errors.Is(err, ErrLength):
+		return reasonLength
+	case errors.Is(err, ErrStore):
+		return reasonStore
+	case errors.Is(err, errAbandoned), errors.Is(err, ErrClosed), errors.Is(err, context.Canceled):
+		return reasonAbandoned
+	}
+	return reasonSource
+}
+
+func (m *Metrics) start() {
+	if m != nil {
+		m.started.Inc()
+	}
+}
+
+func (m *Metrics) join() {
+	if m != nil {
+		m.joined.Inc()
+	}
+}
+
+func (m *Metrics) resume() {
+	if m != nil {
+		m.resumed.Inc()
+	}
+}
+
+// run changes how many fills run by n.
+func (m *Metrics) run(n float64) {
+	if m != nil {
+		m.running.Add(n)
+	}
+}
+
+func (m *Metrics) fail(err error) {
+	if m != nil {
+		m.failed.WithLabelValues(reasonOf(err)).Inc()
+	}
+}
