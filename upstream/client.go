@@ -125,7 +125,7 @@ func (c *Client) do(ctx context.Context, r Request) (*Response, *Error) {
 // ask returns an answer of status 200, or 206 where a range was asked for. It logs in as
 // far as it takes.
 func (c *Client) ask(ctx context.Context, r Request) (*http.Response, *Error) {
-	began := time.Now()
+	mark := c.keys.mark()
 	l, err := c.keys.login(ctx, r.Repository)
 	for try := 1; err == nil; try++ {
 		var resp *http.Response
@@ -139,14 +139,13 @@ func (c *Client) ask(ctx context.Context, r Request) (*http.Response, *Error) {
 		f := c.readFault(resp)
 		c.log.DebugContext(ctx, "upstream has no content for us", "upstream", c.cfg.Name,
 			"op", r.op(), "status", f.status, "code", f.code, "text", f.text)
-		if !f.unauthorised() || try == maxLogins || l.fresh(began) {
+		if !f.unauthorised() || try == maxLogins || l.fresh(mark) {
 			return nil, c.judge(ctx, r, l, f)
 		}
-		again, ok := login{}, false
-		if again, ok, err = c.keys.again(ctx, l, r.Repository, resp.Header); err == nil && !ok {
-			return nil, c.judge(ctx, r, l, f)
+		used, other := l, false
+		if l, other, err = c.keys.again(ctx, used, r.Repository, resp.Header); err == nil && !other {
+			return nil, c.judge(ctx, r, used, f)
 		}
-		l = again
 	}
 	return nil, c.failed(ctx, r, err)
 }

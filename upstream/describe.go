@@ -10,14 +10,15 @@ import (
 	"syscall"
 )
 
-// describe says in words that a person can act on why no answer came. It repeats hosts
-// and addresses of the error, never a URL.
-func (c *Client) describe(err error) string {
+// describe says in words that a person can act on why asking host brought no answer. It
+// repeats hosts and addresses of the error, never a URL.
+func (c *Client) describe(host string, err error) string {
 	text := c.cause(err)
-	if hop, ok := errors.AsType[*hopError](err); ok && hop.host != c.base.Host {
-		return hop.host + ": " + text
+	_, named := errors.AsType[*addressError](err)
+	if hop, ok := errors.AsType[*hopError](err); ok && hop.host != host && !named {
+		text = hop.host + ": " + text
 	}
-	return text
+	return host + ": " + text
 }
 
 func (c *Client) cause(err error) string {

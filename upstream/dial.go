@@ -96,15 +96,15 @@ func (d *dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) 
 }
 
 func (d *dialer) check(host string, a netip.Addr) error {
-	where := "is at " + a.String()
-	if host == a.String() {
-		where = "is refused:"
+	where := "is at " + a.String() + ", "
+	if _, ok := literal(host); ok {
+		where = "is "
 	}
 	switch r := reachOf(a); {
 	case r == never:
-		return &addressError{host: host, detail: where + " a link-local or metadata address", reach: r}
+		return &addressError{host: host, detail: where + "a link-local or metadata address", reach: r}
 	case r == private && !d.private:
-		return &addressError{host: host, detail: where + " a private address", reach: r}
+		return &addressError{host: host, detail: where + "a private address", reach: r}
 	default:
 		return nil
 	}

@@ -20,17 +20,17 @@ var ErrClosed = errors.New("client closed")
 type Class int
 
 const (
-	// NotHere: the upstream says that it does not have it.
+	// NotHere means that the upstream says it does not have it.
 	NotHere Class = iota + 1
-	// Denied: the upstream refuses it to us, while our credential is good or none is
+	// Denied means that the upstream refuses it to us, while our credential is good or none is
 	// configured. It may or may not exist; for us it is not here.
 	Denied
-	// Refused: the credential that is configured is refused. Nothing is known about the
+	// Refused means that the credential which is configured was refused. Nothing is known about the
 	// content.
 	Refused
-	// Limited: too many requests.
+	// Limited means too many requests.
 	Limited
-	// Unavailable: everything else; nothing is known about the content.
+	// Unavailable is everything else; nothing is known about the content.
 	Unavailable
 )
 

@@ -14,8 +14,8 @@ const maxGrants = 2000
 type grant struct {
 	key     grantKey
 	value   string
-	fetched time.Time
 	expires time.Time
+	errand  uint64 // which question to the token service it came of
 }
 
 type grantKey struct {
@@ -70,9 +70,11 @@ func (k *keyring) errand(s scheme, key errandKey) (*errand, error) {
 	}
 	e := &errand{done: make(chan struct{})}
 	k.errands[key] = e
+	k.count++
+	number := k.count
 	k.wg.Go(func() {
 		g, err := k.client.fetchToken(k.ctx, s, key.scope)
-		g.key = key.grantKey
+		g.key, g.errand = key.grantKey, number
 		k.finish(key, e, g, err)
 	})
 	return e, nil

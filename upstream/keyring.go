@@ -34,6 +34,7 @@ type keyring struct {
 	scheme  *scheme
 	grants  map[grantKey]grant
 	errands map[errandKey]*errand
+	count   uint64 // errands so far
 	// goodAt is when something last worked that needed the credential; lastGood is the
 	// repository that last worked with a token.
 	goodAt   time.Time
@@ -60,9 +61,15 @@ type login struct {
 	grant  grant // zero unless it is a token
 }
 
-// fresh says that a new token would not be any newer than this one.
-func (l login) fresh(since time.Time) bool {
-	return l.grant.value != "" && !l.grant.fetched.Before(since)
+// fresh says that the token was asked for after mark was taken, so that another would
+// be no better.
+func (l login) fresh(mark uint64) bool { return l.grant.errand > mark }
+
+// mark is a point in the order of questions to the token service.
+func (k *keyring) mark() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.count
 }
 
 // login returns what a request for repository has to carry, as far as is known.

@@ -64,9 +64,7 @@ func lost(err error) bool {
 func (c *Client) fetchToken(ctx context.Context, s scheme, scope string) (grant, error) {
 	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
 	defer cancel()
-	asked := time.Now()
 	g, err := c.askToken(ctx, s, scope)
-	g.fetched = asked
 	c.cfg.Metrics.token(c.cfg.Name, tokenResult(err))
 	if err != nil {
 		c.log.DebugContext(ctx, "no token", "upstream", c.cfg.Name, "scope", scope, "error", err)

@@ -80,9 +80,9 @@ func (c *Client) explain(ctx context.Context, e *Error, repository string, err e
 	t, ok := errors.AsType[*tokenError](err)
 	switch {
 	case !ok:
-		e.Message = c.harmless(c.base.Host + ": " + c.describe(err))
+		e.Message = c.harmless(c.describe(c.base.Host, err))
 	case t.err != nil:
-		e.Message = c.harmless("token service " + t.host + ": " + c.describe(t.err))
+		e.Message = c.harmless("token service " + c.describe(t.host, t.err))
 	default:
 		c.explainToken(ctx, e, repository, t)
 	}

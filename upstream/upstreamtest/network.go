@@ -71,7 +71,9 @@ func (n *Network) Serve(base string, h http.Handler) string {
 		}
 	})
 	n.tb.Cleanup(func() {
-		server.Close()
+		if err := server.Close(); err != nil {
+			n.tb.Errorf("close %s: %v", base, err)
+		}
 		running.Wait()
 	})
 	return base

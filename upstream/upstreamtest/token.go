@@ -127,7 +127,7 @@ func scopeOf(repo string) string { return "repository:" + repo + ":pull" }
 func (r *Registry) serveToken(w http.ResponseWriter, q *http.Request) {
 	scope := strings.Join(q.URL.Query()["scope"], " ")
 	name := strings.TrimSuffix(strings.TrimPrefix(scope, "repository:"), ":pull")
-	missing := !r.exists(name)
+	missing := scope != "" && !r.exists(name)
 	user, password, has := q.BasicAuth()
 
 	r.mu.Lock()

@@ -1,0 +1,70 @@
+package upstream
+
+import (
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+// MaxGrants is the bound on tokens kept.
+const MaxGrants = maxGrants
+
+// Reach is where an address leads, in words.
+func Reach(addr string) string {
+	return [...]string{"public", "private", "never"}[reachOf(netip.MustParseAddr(addr))]
+}
+
+// Related tells whether two host names have one owner.
+func Related(a, b string) bool { return related(a, b) }
+
+// OddNumber tells whether a resolver may read a host name as an address.
+func OddNumber(host string) bool { return oddNumber(host) }
+
+// Challenge is one parsed challenge.
+type Challenge struct {
+	Scheme string
+	Params map[string]string
+}
+
+// Challenges parses WWW-Authenticate lines.
+func Challenges(lines ...string) []Challenge {
+	var out []Challenge
+	for _, c := range parseChallenges(http.Header{"Www-Authenticate": lines}) {
+		out = append(out, Challenge{c.scheme, c.params})
+	}
+	return out
+}
+
+// ScopeFrom chooses between a challenge's scope and ours.
+func ScopeFrom(challenged, repository string) string { return scopeFrom(challenged, repository) }
+
+// Grants is how many tokens a Client holds.
+func (c *Client) Grants() int {
+	c.keys.mu.Lock()
+	defer c.keys.mu.Unlock()
+	return len(c.keys.grants)
+}
+
+// FillGrants makes the Client hold as many tokens as it may, all good for an hour.
+func (c *Client) FillGrants() {
+	c.keys.mu.Lock()
+	defer c.keys.mu.Unlock()
+	for i := range maxGrants {
+		key := grantKey{repository: string(rune('a' + i))}
+		c.keys.grants[key] = grant{key: key, value: "t", expires: time.Now().Add(time.Hour)}
+	}
+}
+
+// ContentRange reads a Content-Range when asked bytes from an offset.
+func ContentRange(header string, asked int64) (offset, size int64, err error) {
+	return contentRange(header, asked)
+}
+
+// NextLink is the target of the Link header's rel=next.
+func NextLink(lines ...string) string {
+	target, _ := nextLink(http.Header{"Link": lines})
+	return target
+}
+
+// ETag normalises an ETag header.
+func ETag(value string) string { return etag(value) }
