@@ -101,7 +101,12 @@ func load[T any](ctx context.Context, x *Index, k string) (T, error) {
 		x.complain("decode", k, err)
 		return fact, ErrUnknown
 	}
-	x.memory.Set(k, fact)
+	// Whoever wrote it while the state was read knows better.
+	if newer, set := x.memory.SetIfAbsent(k, fact); !set {
+		if written, ok := newer.(T); ok {
+			return written, nil
+		}
+	}
 	return fact, nil
 }
 

@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // List is a tag list or a list of referrers as an upstream gave it.
@@ -16,13 +18,18 @@ type List struct {
 	Checked time.Time `json:"checked"`
 }
 
+// listKey holds the query's digest: it is the client's own, of any length and bytes.
+func listKey(r Repository, query string) string {
+	return key("list", r.Upstream, r.Name, digest.FromString(query).Encoded())
+}
+
 // List returns the page of r's list that query names ("tags?n=5", "referrers/sha256:…"),
 // or ErrUnknown.
 func (x *Index) List(ctx context.Context, r Repository, query string) (List, error) {
-	return load[List](ctx, x, key("list", r.Upstream, r.Name, query))
+	return load[List](ctx, x, listKey(r, query))
 }
 
 // PutList keeps a page of a list for a day at most.
 func (x *Index) PutList(ctx context.Context, r Repository, query string, l List) {
-	saveFor(ctx, x, entry[List]{key("list", r.Upstream, r.Name, query), l, listsKept})
+	saveFor(ctx, x, entry[List]{listKey(r, query), l, listsKept})
 }
