@@ -50,6 +50,8 @@ type plan struct {
 	more func(upstreams map[string]*catalog.Upstream) []*catalog.Registry
 	// state is used instead of a file of the rig's own.
 	state state.Store
+	// options changes what the handler is made of.
+	options func(*proxy.Options)
 }
 
 // rig is a whole Berth in a network in memory: client, proxy and recording upstreams. It
@@ -118,9 +120,12 @@ func (r *rig) start() {
 	puller := pull.New(pull.Options{
 		Contents: contents, Index: index, Upstreams: clients, Logger: logger, Metrics: pull.NewMetrics(r.metrics),
 	})
-	handler := proxy.New(proxy.Options{Catalog: r.catalog(known), Puller: puller, Logger: logger, Metrics: proxy.NewMetrics(r.metrics)})
+	options := proxy.Options{Catalog: r.catalog(known), Puller: puller, Logger: logger, Metrics: proxy.NewMetrics(r.metrics)}
+	if r.plan.options != nil {
+		r.plan.options(&options)
+	}
 	r.mu.Lock()
-	r.handler = handler
+	r.handler = proxy.New(options)
 	r.mu.Unlock()
 	r.stop = func() {
 		puller.Close()
