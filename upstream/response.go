@@ -79,15 +79,18 @@ func contentRange(header string, asked int64) (offset, size int64, err error) {
 	if !ok || !ok2 || !ok3 {
 		return 0, 0, bad
 	}
-	offset, err1 := strconv.ParseInt(first, 10, 64)
-	end, err2 := strconv.ParseInt(last, 10, 64)
-	size = -1
-	var err3 error
-	if total != "*" {
-		size, err3 = strconv.ParseInt(total, 10, 64)
-	}
-	if err1 != nil || err2 != nil || err3 != nil || offset < 0 || end < offset || size >= 0 && end >= size {
+	from, err1 := strconv.ParseUint(first, 10, 63)
+	to, err2 := strconv.ParseUint(last, 10, 63)
+	if err1 != nil || err2 != nil || to < from {
 		return 0, 0, bad
+	}
+	offset, size = int64(from), -1
+	if total != "*" {
+		whole, err := strconv.ParseUint(total, 10, 63)
+		if err != nil || to >= whole {
+			return 0, 0, bad
+		}
+		size = int64(whole)
 	}
 	if offset > asked {
 		return 0, 0, fmt.Errorf("%w: range starts at %d instead of %d", errAnswer, offset, asked)

@@ -115,9 +115,23 @@ func (n *Network) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, 
 	return slices.Clone(answers[0]), nil
 }
 
-// DialContext connects to an address where something is served. At others nothing
-// answers until ctx ends, as behind a firewall.
-func (n *Network) DialContext(ctx context.Context, _, addr string) (net.Conn, error) {
+// DialContext connects to an address where something is served; a name is looked up
+// first. At other addresses nothing answers until ctx ends, as behind a firewall.
+func (n *Network) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := netip.ParseAddr(host); err != nil {
+		addrs, err := n.LookupNetIP(ctx, network, host)
+		if err != nil {
+			return nil, err
+		}
+		if len(addrs) == 0 {
+			return nil, fmt.Errorf("dial %s: no address", addr)
+		}
+		addr = net.JoinHostPort(addrs[0].String(), port)
+	}
 	n.mu.Lock()
 	n.dialled = append(n.dialled, addr)
 	l := n.listeners[addr]
