@@ -26,8 +26,8 @@ func (p *Puller) Blob(ctx context.Context, q Query) (*Blob, error) {
 		return nil, err
 	}
 	b, err := p.serve(ctx, q, at.from, newSource(p, q, at.from))
-	if err == nil && b.Outcome == Joined && at.fill != nil {
-		b.Outcome = Miss // its own request began the fill that it follows
+	if err == nil && at.fill != nil {
+		b.Outcome = Miss // its own request began the fill, which may be over by now
 	}
 	return b, err
 }
