@@ -3,6 +3,7 @@ package pull
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/berth-cache/berth/cache"
 	"github.com/berth-cache/berth/catalog"
@@ -27,7 +28,11 @@ func (p *Puller) Blob(ctx context.Context, q Query) (*Blob, error) {
 	}
 	b, err := p.serve(ctx, q, at.from, newSource(p, q, at.from))
 	if err == nil && at.fill != nil {
-		b.Outcome = Miss // its own request began the fill, which may be over by now
+		// One of those who waited began the fill, which may be over by now.
+		b.Outcome = Joined
+		if !at.claimed.Swap(true) {
+			b.Outcome = Miss
+		}
 	}
 	return b, err
 }
@@ -73,6 +78,8 @@ type located struct {
 	// fill follows the fill that finding it began, so that it has a client until those
 	// who wait for it have joined.
 	fill *cache.Reader
+	// claimed: a client has been told that its request began the fill.
+	claimed atomic.Bool
 }
 
 func (l *located) release() {
@@ -84,6 +91,9 @@ func (l *located) release() {
 // locate finds an upstream whose repository contains a blob. Where its bytes are held, or
 // arriving for somebody else, a HEAD is enough; else the GET that finds it begins the fill.
 func (p *Puller) locate(ctx context.Context, q Query) (*located, error) {
+	if u, _ := p.linked(ctx, q, cache.Blob, nil); u != nil {
+		return &located{from: u}, nil // located for others between our look and now
+	}
 	if p.holds(ctx, q.Digest) || p.contents.Filling(q.Digest) {
 		s := search{Query: q, order: p.digestOrder(ctx, q.Route, nil), verified: true}
 		got, err := walk(ctx, p, s, func(ctx context.Context, u *catalog.Upstream) (cache.Link, error) {
@@ -99,11 +109,13 @@ func (p *Puller) locate(ctx context.Context, q Query) (*located, error) {
 	if err := src.begin(ctx); err != nil {
 		return nil, err
 	}
-	from := src.from
+	from, size := src.from, src.opened.Size
 	fill, err := p.contents.Fill(ctx, q.Digest, src)
 	if err != nil {
 		return nil, p.unfilled(ctx, q, from, err)
 	}
+	// Not before the fill runs: who sees the link, and no fill, begins one of its own.
+	p.found(ctx, q, from, size)
 	return &located{from: from, fill: fill}, nil
 }
 
@@ -178,6 +190,7 @@ func (s *source) Open(ctx context.Context, offset, _ int64) (cache.Part, error) 
 		if answer, err = s.open(ctx, offset); err != nil {
 			return cache.Part{}, err
 		}
+		s.puller.found(ctx, s.query, s.from, answer.Size)
 	}
 	return cache.Part{Body: answer.Body, Offset: answer.Offset, Total: answer.Size}, nil
 }
@@ -204,7 +217,11 @@ func (s *source) open(ctx context.Context, offset int64) (*upstream.Response, er
 		return nil, err
 	}
 	s.from = got.from
-	p.index.PutLink(ctx, q.at(got.from), cache.Blob, q.Digest, cache.Link{Size: got.value.Size})
-	p.remember(ctx, q.Route, got.from)
 	return got.value, nil
+}
+
+// found notes that u's repository has answered 200 for a blob of size bytes.
+func (p *Puller) found(ctx context.Context, q Query, u *catalog.Upstream, size int64) {
+	p.index.PutLink(ctx, q.at(u), cache.Blob, q.Digest, cache.Link{Size: size})
+	p.remember(ctx, q.Route, u)
 }
