@@ -11,31 +11,42 @@ import (
 
 // absences remembers for a while, in this process, what upstreams said is not there.
 type absences struct {
-	until *otter.Cache[string, time.Time]
+	known *otter.Cache[string, absence]
+}
+
+// absence is one "not here" and the words it came with.
+type absence struct {
+	until time.Time
+	// denied: it may well exist, but not for us.
+	denied bool
+	said   string
 }
 
 func newAbsences() *absences {
-	// 100,000 is more than a fleet misspells in a minute, and about 20 MiB.
-	return &absences{until: otter.Must(&otter.Options[string, time.Time]{MaximumSize: 100_000})}
+	// 100,000 is more than a fleet misspells in a minute, and about 30 MiB.
+	return &absences{known: otter.Must(&otter.Options[string, absence]{MaximumSize: 100_000})}
 }
 
-func (a *absences) close() { a.until.StopAllGoroutines() }
+func (a *absences) close() { a.known.StopAllGoroutines() }
 
-func (a *absences) repository(u *catalog.Upstream, repository string) bool {
-	return a.has(u.ID + "|" + repository)
+func (a *absences) repository(u *catalog.Upstream, repository string) (absence, bool) {
+	return a.find(u.ID + "|" + repository)
 }
 
-func (a *absences) tag(u *catalog.Upstream, repository, tag string) bool {
-	return a.has(u.ID + "|" + repository + "|" + tag)
+func (a *absences) tag(u *catalog.Upstream, repository, tag string) (absence, bool) {
+	if tag == "" {
+		return absence{}, false
+	}
+	return a.find(u.ID + "|" + repository + "|" + tag)
 }
 
-func (a *absences) has(key string) bool {
-	until, ok := a.until.GetIfPresent(key)
-	return ok && time.Now().Before(until)
+func (a *absences) find(key string) (absence, bool) {
+	found, ok := a.known.GetIfPresent(key)
+	return found, ok && time.Now().Before(found.until)
 }
 
 // learn remembers that u does not have the repository or, when tag is given, the tag.
-func (a *absences) learn(u *catalog.Upstream, repository, tag string) {
+func (a *absences) learn(u *catalog.Upstream, repository, tag string, what absence) {
 	if u.NegativeValidity <= 0 {
 		return
 	}
@@ -43,14 +54,15 @@ func (a *absences) learn(u *catalog.Upstream, repository, tag string) {
 	if tag != "" {
 		key += "|" + tag
 	}
-	a.until.Set(key, later(time.Now(), u.NegativeValidity))
+	what.until = later(time.Now(), u.NegativeValidity)
+	a.known.Set(key, what)
 }
 
 // forget drops what is disproved by an answer from u.
 func (a *absences) forget(u *catalog.Upstream, repository, tag string) {
-	a.until.Invalidate(u.ID + "|" + repository)
+	a.known.Invalidate(u.ID + "|" + repository)
 	if tag != "" {
-		a.until.Invalidate(u.ID + "|" + repository + "|" + tag)
+		a.known.Invalidate(u.ID + "|" + repository + "|" + tag)
 	}
 }
 

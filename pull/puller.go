@@ -137,10 +137,13 @@ func (p *Puller) origin(ctx context.Context, route catalog.Route) *catalog.Upstr
 // remember makes u the repository's origin, unless it has one that still stands.
 func (p *Puller) remember(ctx context.Context, route catalog.Route, u *catalog.Upstream) {
 	held := p.origin(ctx, route)
-	if held == u || held != nil && !p.absences.repository(held, route.Repository) {
+	if held == u {
 		return
 	}
 	if held != nil {
+		if _, gone := p.absences.repository(held, route.Repository); !gone {
+			return
+		}
 		p.logger.Warn("repository changed its origin",
 			"registry", route.Registry.Name, "repository", route.Repository, "from", held.Name, "to", u.Name)
 	}

@@ -88,18 +88,24 @@ func (s search) failed(reason Reason, answers []Answer, retryAfter time.Duration
 // remembered is what u said lately that answers for s, nil if it has to be asked.
 func (p *Puller) remembered(s search, u *catalog.Upstream) error {
 	e := &upstream.Error{Upstream: u.Name, Class: upstream.NotHere}
-	switch wait := p.limits.left(u); {
-	case p.absences.repository(u, s.Route.Repository):
-		e.Repository, e.Message = true, "no such repository (remembered)"
-	case s.Tag != "" && p.absences.tag(u, s.Route.Repository, s.Tag):
-		e.Message = "no such tag (remembered)"
-	case wait > 0:
+	gone, ok := p.absences.repository(u, s.Route.Repository)
+	e.Repository = ok
+	if !ok {
+		gone, ok = p.absences.tag(u, s.Route.Repository, s.Tag)
+	}
+	if ok {
+		e.Message = gone.said + " (remembered)"
+		if gone.denied {
+			e.Class = upstream.Denied
+		}
+		return e
+	}
+	if wait := p.limits.left(u); wait > 0 {
 		e.Class, e.RetryAfter = upstream.Limited, wait
 		e.Message = fmt.Sprintf("asked to be left alone for another %s", wait.Round(time.Second))
-	default:
-		return nil
+		return e
 	}
-	return e
+	return nil
 }
 
 // verdict is what an answer means for a walk.
@@ -127,7 +133,7 @@ func (p *Puller) judge(ctx context.Context, s search, u *catalog.Upstream, err e
 		v.reason = NotFound
 	case upstream.Denied:
 		// A repository that was ours to read yesterday did not move elsewhere overnight.
-		if p.index.Known(ctx, s.at(u)) {
+		if e.Status != 0 && p.index.Known(ctx, s.at(u)) {
 			v.reason = Refused
 			return v
 		}
@@ -144,13 +150,14 @@ func (p *Puller) judge(ctx context.Context, s search, u *catalog.Upstream, err e
 		p.logger.Warn("upstream is ill", "upstream", u.Name, "error", err)
 		return v
 	}
+	what := absence{denied: v.reason == Denied, said: v.said}
 	switch {
 	case e.Status == 0: // remembered already, and not for longer
 	case e.HTML: // a portal or a firewall wrote it; ask again
 	case e.Repository:
-		p.absences.learn(u, s.Route.Repository, "")
+		p.absences.learn(u, s.Route.Repository, "", what)
 	case s.Tag != "" && e.Status == 404:
-		p.absences.learn(u, s.Route.Repository, s.Tag)
+		p.absences.learn(u, s.Route.Repository, s.Tag, what)
 	}
 	return v
 }
