@@ -1,13 +1,15 @@
 package cache_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -43,6 +45,7 @@ func TestFillOnce(t *testing.T) {
 // when the commit has been synced, so that no one asks an upstream in between.
 func TestHeldRightAfter(t *testing.T) {
 	commit := make(chan struct{})
+	release := sync.OnceFunc(func() { close(commit) })
 	s := &faulty{Store: openDisk(t), fault: func(op string, _ digest.Digest) (bool, error) {
 		if op == "commit" {
 			<-commit
@@ -50,6 +53,7 @@ func TestHeldRightAfter(t *testing.T) {
 		return true, nil
 	}}
 	c := newContents(t, s, cache.ContentOptions{})
+	t.Cleanup(release)
 	content := storetest.Random(1, 200_000)
 	src := &source{content: content.Bytes}
 	wantContent(t, fill(t, c, content.Digest, src), content.Bytes)
@@ -58,10 +62,69 @@ func TestHeldRightAfter(t *testing.T) {
 	if !c.Filling(content.Digest) {
 		t.Error("not filling, with the commit still to come")
 	}
-	close(commit)
+	release()
 	finish(t, c)
 	wantHeld(t, c, content)
 	src.wantOpens(t, 0)
+}
+
+// TestCommittedMeanwhile: a fill that ended between a client's look at the store and its
+// look at the fills is not begun again.
+func TestCommittedMeanwhile(t *testing.T) {
+	content := storetest.Random(1, 2000)
+	disk := openDisk(t)
+	looks := 0
+	s := &faulty{Store: disk, fault: func(op string, _ digest.Digest) (bool, error) {
+		if looks++; op != "open" || looks > 1 {
+			return true, nil
+		}
+		if err := cache.NewContents(disk, cache.ContentOptions{}).Put(t.Context(), content.Digest, content.Bytes); err != nil {
+			t.Error(err)
+		}
+		return false, store.ErrNotFound
+	}}
+	c := newContents(t, s, cache.ContentOptions{})
+	src := &source{content: content.Bytes}
+	wantContent(t, fill(t, c, content.Digest, src), content.Bytes)
+	finish(t, c)
+	src.wantOpens(t)
+	src.wantClosed(t)
+}
+
+// TestNothingLeft: content that was not committed leaves no file, whoever leaves last.
+func TestNothingLeft(t *testing.T) {
+	content := storetest.Random(1, 2000)
+	for _, test := range []struct {
+		name string
+		last func(t *testing.T, c *cache.Contents, r *cache.Reader)
+	}{
+		{"the fill", func(t *testing.T, c *cache.Contents, r *cache.Reader) { closeReader(t, r); finish(t, c) }},
+		{"the reader", func(t *testing.T, c *cache.Contents, r *cache.Reader) { finish(t, c); closeReader(t, r) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s, err := store.OpenDisk(dir, store.DiskOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := newContents(t, s, cache.ContentOptions{})
+			release := make(chan struct{})
+			src := &source{answer: func(context.Context, int, int64) (cache.Part, error) {
+				body := io.MultiReader(bytes.NewReader(make([]byte, 1000)), waiting(release), bytes.NewReader(make([]byte, 1000)))
+				return cache.Part{Body: io.NopCloser(body), Total: 2000}, nil
+			}}
+			r := fill(t, c, content.Digest, src)
+			close(release)
+			test.last(t, c, r)
+			left, err := os.ReadDir(filepath.Join(dir, "staging"))
+			if err != nil || len(left) > 0 {
+				t.Errorf("staging holds %v, %v", left, err)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 func TestFillSizes(t *testing.T) {
@@ -185,157 +248,6 @@ func TestGoneWhileWaiting(t *testing.T) {
 		}
 		src.wantClosed(t)
 	}
-}
-
-// TestPause: fills above the number of orphans pause and are resumed where they stood.
-func TestPause(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newContents(t, openDisk(t), cache.ContentOptions{Orphans: 1})
-		orphan, paused := storetest.Random(1, 200_000), storetest.Random(2, 200_000)
-		first, firstFeed := fedSource(orphan)
-		second, secondFeed := fedSource(paused)
-		one, two := fill(t, c, orphan.Digest, first), fill(t, c, paused.Digest, second)
-		secondFeed <- paused.Bytes[:70_000]
-		synctest.Wait()
-		closeReader(t, one)
-		closeReader(t, two)
-		synctest.Wait()
-		second.wantClosed(t)
-		if !c.Filling(paused.Digest) {
-			t.Error("a paused fill is forgotten")
-		}
-		time.Sleep(9 * time.Minute)
-		third := &source{content: paused.Bytes}
-		wantContent(t, fill(t, c, paused.Digest, third), paused.Bytes)
-		third.wantOpens(t, 70_000)
-		firstFeed <- orphan.Bytes
-		finish(t, c)
-		wantHeld(t, c, orphan)
-		wantHeld(t, c, paused)
-		first.wantOpens(t, 0)
-		second.wantOpens(t, 0)
-	})
-}
-
-// TestOrphanTaken: an orphan that gets a client again makes room for another.
-func TestOrphanTaken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newContents(t, openDisk(t), cache.ContentOptions{Orphans: 1})
-		a, b := storetest.Random(1, 2000), storetest.Random(2, 2000)
-		srcA, feedA := fedSource(a)
-		srcB, feedB := fedSource(b)
-		closeReader(t, fill(t, c, a.Digest, srcA))
-		taken := fill(t, c, a.Digest, &source{})
-		closeReader(t, fill(t, c, b.Digest, srcB))
-		feedB <- b.Bytes // would block for ever had b paused
-		feedA <- a.Bytes
-		wantContent(t, taken, a.Bytes)
-		finish(t, c)
-		wantHeld(t, c, b)
-	})
-}
-
-func TestKeepExpires(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newContents(t, openDisk(t), cache.ContentOptions{Orphans: -1, Keep: time.Minute})
-		content := storetest.Random(1, 2000)
-		src, feed := fedSource(content)
-		r := fill(t, c, content.Digest, src)
-		feed <- content.Bytes[:1000]
-		synctest.Wait()
-		closeReader(t, r)
-		time.Sleep(time.Minute - 1)
-		if !c.Filling(content.Digest) {
-			t.Error("dropped too early")
-		}
-		time.Sleep(2 * time.Nanosecond)
-		synctest.Wait()
-		if c.Filling(content.Digest) {
-			t.Error("kept too long")
-		}
-		again := &source{content: content.Bytes}
-		wantContent(t, fill(t, c, content.Digest, again), content.Bytes)
-		again.wantOpens(t, 0)
-	})
-}
-
-// TestResumeRefused: whoever resumes a paused fill hears what the new source says.
-func TestResumeRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newContents(t, openDisk(t), cache.ContentOptions{Orphans: -1})
-		content := storetest.Random(1, 2000)
-		src, feed := fedSource(content)
-		r := fill(t, c, content.Digest, src)
-		feed <- content.Bytes[:1000]
-		synctest.Wait()
-		closeReader(t, r)
-		synctest.Wait()
-		refusal := errors.New("403")
-		bad := &source{answer: func(context.Context, int, int64) (cache.Part, error) { return cache.Part{}, refusal }}
-		if _, err := c.Fill(t.Context(), content.Digest, bad); !errors.Is(err, refusal) {
-			t.Errorf("Fill: %v, want %v", err, refusal)
-		}
-		bad.wantOpens(t, 1000)
-	})
-}
-
-func TestClose(t *testing.T) {
-	t.Run("waits for running fills", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			c := newContents(t, openDisk(t), cache.ContentOptions{})
-			content := storetest.Random(1, 2000)
-			src, feed := fedSource(content)
-			closeReader(t, fill(t, c, content.Digest, src))
-			closed := make(chan struct{})
-			go func() {
-				defer close(closed)
-				finish(t, c)
-			}()
-			synctest.Wait()
-			if _, err := c.Fill(t.Context(), storetest.Random(2, 10).Digest, &source{}); !errors.Is(err, cache.ErrClosed) {
-				t.Errorf("Fill: %v, want ErrClosed", err)
-			}
-			feed <- content.Bytes
-			<-closed
-			wantHeld(t, c, content)
-		})
-	})
-	t.Run("cuts off at the deadline", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			c := newContents(t, openDisk(t), cache.ContentOptions{})
-			content := storetest.Random(1, 2000)
-			src, feed := fedSource(content)
-			r := fill(t, c, content.Digest, src)
-			defer closeReader(t, r)
-			feed <- content.Bytes[:1000]
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			if err := c.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("Close: %v", err)
-			}
-			b, err := io.ReadAll(r)
-			if len(b) != 1000 || !errors.Is(err, cache.ErrClosed) || !errors.Is(r.Err(), cache.ErrClosed) {
-				t.Errorf("read %d bytes, %v, want 1000 and ErrClosed", len(b), err)
-			}
-			wantNotHeld(t, c, content.Digest)
-		})
-	})
-	t.Run("drops paused fills", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			c := newContents(t, openDisk(t), cache.ContentOptions{Orphans: -1})
-			content := storetest.Random(1, 2000)
-			src, feed := fedSource(content)
-			r := fill(t, c, content.Digest, src)
-			feed <- content.Bytes[:1000]
-			synctest.Wait()
-			closeReader(t, r)
-			start := time.Now()
-			finish(t, c)
-			if waited := time.Since(start); waited != 0 {
-				t.Errorf("waited %v for a paused fill", waited)
-			}
-		})
-	})
 }
 
 // TestHammer has clients that come, read some of it and go, over a source that breaks.

@@ -84,6 +84,14 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
+// waiting is a reader of nothing, which ends when the channel is closed.
+type waiting <-chan struct{}
+
+func (w waiting) Read([]byte) (int, error) {
+	<-w
+	return 0, io.EOF
+}
+
 // fed is a body that yields what the test sends, until the channel closes or ctx ends.
 type fed struct {
 	ctx  context.Context
