@@ -178,7 +178,9 @@ func (q *request) parseQuery(raw string) error {
 		return q.parsePage(values)
 	case kindReferrers:
 		parts := slices.DeleteFunc(strings.Split(raw, "&"), func(p string) bool {
-			return p == "ns" || strings.HasPrefix(p, "ns=")
+			name, _, _ := strings.Cut(p, "=")
+			name, err := url.QueryUnescape(name)
+			return err == nil && name == "ns"
 		})
 		q.query = strings.Join(parts, "&")
 	}
@@ -187,12 +189,13 @@ func (q *request) parseQuery(raw string) error {
 
 func (q *request) parsePage(values url.Values) error {
 	if values.Has("n") {
-		n, err := strconv.Atoi(values.Get("n"))
-		switch {
-		case isDigits(values.Get("n")) && err != nil: // out of range: as much as there is
-			n = 1 << 30
-		case err != nil || n < 0:
+		text := values.Get("n")
+		if !isDigits(text) {
 			return invalid(codeUnsupported, "n is not a number of tags: give 0 or more")
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil { // out of range: as much as there is
+			n = 1 << 30
 		}
 		q.n = n
 	}
