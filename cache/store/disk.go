@@ -39,6 +39,7 @@ type DiskOptions struct {
 // is gone or has another size goes, and the digest is ErrNotFound.
 type Disk struct {
 	root   *os.Root
+	shards shards
 	lock   *os.File
 	index  *index
 	log    *slog.Logger
@@ -94,7 +95,7 @@ func (s *Disk) close() error {
 	if s.index != nil {
 		errs = append(errs, s.index.close())
 	}
-	errs = append(errs, s.root.Close())
+	errs = append(errs, s.shards.close(), s.root.Close())
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
 	}
@@ -179,7 +180,7 @@ var errDisagree = errors.New("index and file disagree")
 // tryOpen opens the file of p if index and file system agree that it is there. It takes
 // no lock: this is the way of every hit, and of a plain miss.
 func (s *Disk) tryOpen(p place) (*os.File, int64, error) {
-	f, err := s.root.Open(p.file)
+	f, err := s.shards.open(s.root, p)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
 		return nil, 0, err

@@ -195,6 +195,22 @@ func TestFailedCommit(t *testing.T) {
 	}
 }
 
+// TestFolderReplaced: the folders are kept open, yet what is really there is found.
+func TestFolderReplaced(t *testing.T) {
+	dir := t.TempDir()
+	s := openDisk(t, dir)
+	c := storetest.Random(1, 100)
+	mustKeep(t, s, c)
+	wantWhole(t, s, c.Digest)
+	tree := filepath.Join(dir, "sha256")
+	if err := os.RemoveAll(tree); err != nil {
+		t.Fatal(err)
+	}
+	wantNotFound(t, s, c.Digest)
+	mustKeep(t, s, c)
+	wantWhole(t, s, c.Digest)
+}
+
 // TestSendfile holds what makes sending cheap: the kernel needs an *os.File.
 func TestSendfile(t *testing.T) {
 	s := openDisk(t, t.TempDir())

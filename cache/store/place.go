@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"path"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -37,8 +36,8 @@ var (
 // paths, which are relative to the store's folder, cannot name anything else.
 type place struct {
 	digest digest.Digest
-	// dir and file are such as "sha256/ab" and "sha256/ab/ab12…".
-	dir, file string
+	// dir, name and file are such as "sha256/ab", "ab12…" and "sha256/ab/ab12…".
+	dir, name, file string
 	// key is the algorithm's tag and the raw hash: half of what the hex form takes.
 	key []byte
 	// empty says that the digest is that of no bytes at all.
@@ -47,23 +46,29 @@ type place struct {
 
 // locate finds the place of d, or returns ErrDigest.
 func locate(d digest.Digest) (place, error) {
-	name, encoded, _ := strings.Cut(string(d), ":")
-	algorithm, known := algorithms[name]
+	algo, encoded, _ := strings.Cut(string(d), ":")
+	algorithm, known := algorithms[algo]
 	if !known {
 		return place{}, fmt.Errorf("digest %q: %w", d, ErrDigest)
 	}
-	raw, err := hex.DecodeString(encoded)
-	// hex takes upper case as well, which would be a second name for the same content.
-	if err != nil || len(raw) != len(algorithm.empty) || strings.ToLower(encoded) != encoded {
+	key := make([]byte, 1+len(algorithm.empty))
+	key[0] = algorithm.tag
+	if len(encoded) != hex.EncodedLen(len(algorithm.empty)) {
 		return place{}, fmt.Errorf("digest %q: %w", d, ErrDigest)
 	}
-	dir := path.Join(name, encoded[:2])
+	// hex takes upper case as well, which would be a second name for the same content.
+	if _, err := hex.Decode(key[1:], []byte(encoded)); err != nil || strings.ToLower(encoded) != encoded {
+		return place{}, fmt.Errorf("digest %q: %w", d, ErrDigest)
+	}
+	// Every hit comes along here: the names are parts of one string.
+	file := algo + "/" + encoded[:2] + "/" + encoded
 	return place{
 		digest: d,
-		dir:    dir,
-		file:   path.Join(dir, encoded),
-		key:    append([]byte{algorithm.tag}, raw...),
-		empty:  bytes.Equal(raw, algorithm.empty),
+		dir:    file[:len(file)-len(encoded)-1],
+		name:   encoded,
+		file:   file,
+		key:    key,
+		empty:  bytes.Equal(key[1:], algorithm.empty),
 	}, nil
 }
 
