@@ -8,7 +8,6 @@ import (
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
-	"time"
 
 	"github.com/berth-cache/berth/cache"
 	"github.com/berth-cache/berth/cache/storetest"
@@ -114,7 +113,6 @@ func TestLastByte(t *testing.T) {
 					_, err := r.WriteTo(&got)
 					copied <- err
 				}()
-				time.Sleep(time.Second)
 				synctest.Wait()
 				before := 99_999
 				if test.total < 0 {
@@ -177,7 +175,6 @@ func TestReaderContext(t *testing.T) {
 		}
 		go func() {
 			feed <- content.Bytes[:1000]
-			time.Sleep(time.Second)
 			synctest.Wait()
 			cancel()
 		}()
