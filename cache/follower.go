@@ -45,6 +45,10 @@ func (c *Contents) follow(ctx context.Context, f *fill) (*Reader, error) {
 	return &Reader{ctx: ctx, content: content, fill: f, contents: c}, nil
 }
 
+// Bind makes reads end with ctx instead of the context that the Reader was opened
+// with: whoever opened it hands it on.
+func (r *Reader) Bind(ctx context.Context) { r.ctx = ctx }
+
 // Size returns the size of the whole content in bytes, -1 while it is unknown.
 func (r *Reader) Size() int64 {
 	if r.fill == nil {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/berth-cache/berth/cache"
 	"github.com/berth-cache/berth/catalog"
-	"github.com/berth-cache/berth/upstream"
 )
 
 // Blob answers for a blob by digest. It returns an *Error, or the context's error. Content
@@ -26,13 +25,13 @@ func (p *Puller) Blob(ctx context.Context, q Query) (*Blob, error) {
 	if err != nil {
 		return nil, err
 	}
+	if fill := at.fill.Swap(nil); fill != nil {
+		fill.Bind(ctx)
+		return &Blob{Origin: Origin{Upstream: at.from.Name, Outcome: Miss}, Digest: q.Digest, Reader: fill, Size: fill.Size()}, nil
+	}
 	b, err := p.serve(ctx, q, at.from, newSource(p, q, at.from))
-	if err == nil && at.fill != nil {
-		// One of those who waited began the fill, which may be over by now.
-		b.Outcome = Joined
-		if !at.claimed.Swap(true) {
-			b.Outcome = Miss
-		}
+	if err == nil && at.filled {
+		b.Outcome = Joined // though the fill may be over by now
 	}
 	return b, err
 }
@@ -75,16 +74,18 @@ func (p *Puller) unfilled(ctx context.Context, q Query, u *catalog.Upstream, err
 type located struct {
 	from *catalog.Upstream
 	size int64 // bytes; for a HEAD
-	// fill follows the fill that finding it began, so that it has a client until those
-	// who wait for it have joined.
-	fill *cache.Reader
-	// claimed: a client has been told that its request began the fill.
-	claimed atomic.Bool
+	// filled: finding it began a fill. fill follows that, so that it has a client at once;
+	// the first of those who wait for it takes it over.
+	filled bool
+	fill   atomic.Pointer[cache.Reader]
 }
 
 func (l *located) release() {
-	if l != nil && l.fill != nil {
-		l.fill.Close()
+	if l == nil {
+		return
+	}
+	if fill := l.fill.Swap(nil); fill != nil {
+		fill.Close()
 	}
 }
 
@@ -116,7 +117,9 @@ func (p *Puller) locate(ctx context.Context, q Query) (*located, error) {
 	}
 	// Not before the fill runs: who sees the link, and no fill, begins one of its own.
 	p.found(ctx, q, from, size)
-	return &located{from: from, fill: fill}, nil
+	at := &located{from: from, filled: true}
+	at.fill.Store(fill)
+	return at, nil
 }
 
 // blobHead answers a HEAD: from the link or what is held, else by a HEAD upstream.
@@ -154,70 +157,6 @@ func (p *Puller) blobHead(ctx context.Context, q Query, u *catalog.Upstream, lin
 		return nil, search{Query: q}.failed(Unavailable, []Answer{{at.from.Name, "does not tell the blob's size; GET it instead"}}, 0)
 	}
 	return b, nil
-}
-
-// source brings in one blob: from the upstream that it is known at, and when that breaks
-// from another whose repository contains it too.
-type source struct {
-	puller *Puller
-	query  Query
-	from   *catalog.Upstream  // where it was found last
-	opened *upstream.Response // by begin, for the first Open
-}
-
-var _ cache.Source = (*source)(nil)
-
-func newSource(p *Puller, q Query, from *catalog.Upstream) *source {
-	return &source{puller: p, query: q, from: from}
-}
-
-// begin opens the source ahead of its first Open, so that what finding the blob cost is
-// not spent twice.
-func (s *source) begin(ctx context.Context) (err error) {
-	s.opened, err = s.open(ctx, 0)
-	return err
-}
-
-// Open implements cache.Source. Its error is an *Error.
-func (s *source) Open(ctx context.Context, offset, _ int64) (cache.Part, error) {
-	answer := s.opened
-	s.opened = nil
-	if answer == nil || offset != 0 {
-		if answer != nil {
-			answer.Body.Close()
-		}
-		var err error
-		if answer, err = s.open(ctx, offset); err != nil {
-			return cache.Part{}, err
-		}
-		s.puller.found(ctx, s.query, s.from, answer.Size)
-	}
-	return cache.Part{Body: answer.Body, Offset: answer.Offset, Total: answer.Size}, nil
-}
-
-// Close drops what begin opened, when it turned out not to be needed.
-func (s *source) Close() error {
-	if s.opened == nil {
-		return nil
-	}
-	defer func() { s.opened = nil }()
-	return s.opened.Body.Close()
-}
-
-func (s *source) open(ctx context.Context, offset int64) (*upstream.Response, error) {
-	p, q := s.puller, s.query
-	w := search{Query: q, order: p.digestOrder(ctx, q.Route, s.from), verified: true}
-	got, err := walk(ctx, p, w, func(ctx context.Context, u *catalog.Upstream) (*upstream.Response, error) {
-		return p.ask(ctx, u, upstream.Request{
-			Method: "GET", Kind: upstream.KindBlob, Repository: q.Route.Repository,
-			Reference: q.Digest.String(), Offset: offset,
-		})
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.from = got.from
-	return got.value, nil
 }
 
 // found notes that u's repository has answered 200 for a blob of size bytes.
