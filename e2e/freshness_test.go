@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/berth-cache/berth/e2e/berth"
@@ -27,6 +28,26 @@ func TestStale(t *testing.T) {
 	start := w.stop(t)
 	defer start()
 	wantImage(t, w, "library/app", made)
+}
+
+// TestRevalidation counts what one check of a tag costs while nothing has changed: a HEAD,
+// which Docker Hub does not count as a pull.
+func TestRevalidation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, berth.Upstream.Fresh)
+	made := image.New(t, image.List, "revalidation")
+	w.hub.Push(t, "library/app:1", made.Index)
+	wantImage(t, w, "library/app", made)
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		w.reset()
+		got := mustSend(t, w.URL()+"/v2/library/app/manifests/1", request{Method: method})
+		if got.Header.Get("Docker-Content-Digest") != made.Digest {
+			t.Errorf("want %s; got %v", made.Digest, got)
+		}
+		if diff := cmp.Diff([]string{"HEAD /v2/library/app/manifests/1"}, w.requests()); diff != "" {
+			t.Errorf("%s: requests upstream (-want +got):\n%s", method, diff)
+		}
+	}
 }
 
 // TestChanged moves a tag and wants the new image at the next pull.

@@ -9,7 +9,6 @@ need() { # command package
 }
 need dockerd docker.io
 need containerd containerd
-need ctr containerd
 need runc runc
 need podman podman
 need conmon conmon
