@@ -29,13 +29,15 @@ func broken(t *testing.T, c *upstream.Client, r upstream.Request) (string, error
 
 func TestStall(t *testing.T) {
 	cases := []struct {
-		name    string
-		release time.Duration
-		ok      bool
-		took    time.Duration
+		name, base string
+		release    time.Duration
+		ok         bool
+		took       time.Duration
 	}{
-		{"short", 29 * time.Second, true, 29 * time.Second},
-		{"long", time.Hour, false, 30 * time.Second},
+		{"short", "http://r.example.com", 29 * time.Second, true, 29 * time.Second},
+		{"long", "http://r.example.com", time.Hour, false, 30 * time.Second},
+		{"short, HTTP/2", "https://r.example.com", 29 * time.Second, true, 29 * time.Second},
+		{"long, HTTP/2", "https://r.example.com", time.Hour, false, 30 * time.Second},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
@@ -47,13 +49,10 @@ func TestStall(t *testing.T) {
 				defer timer.Stop()
 				reg.Fail(nil, upstreamtest.Fault{StallAfter: 4, Release: release})
 				n := upstreamtest.NewNetwork(t)
-				c := newClient(t, n.Serve("http://r.example.com", reg), on(n))
+				c := newClient(t, n.Serve(tc.base, reg), on(n))
 				began := time.Now()
 				got, err := broken(t, c, blob("a", string(d), 0))
-				if tc.ok && (err != nil || got != "0123456789") {
-					t.Errorf("read %q: %v", got, err)
-				}
-				if !tc.ok && (!errors.Is(err, upstream.ErrStalled) || got != "0123") {
+				if tc.ok && (err != nil || got != "0123456789") || !tc.ok && (!errors.Is(err, upstream.ErrStalled) || got != "0123") {
 					t.Errorf("read %q: %v", got, err)
 				}
 				if took := time.Since(began); took != tc.took {
@@ -68,7 +67,7 @@ func TestStall(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := upstreamtest.New(t)
-		d := reg.AddBlob("a", []byte("0123456789"))
+		d := reg.AddBlob("a", make([]byte, 10<<20)) // more than any buffer takes
 		n := upstreamtest.NewNetwork(t)
 		c := newClient(t, n.Serve("http://r.example.com", reg), on(n))
 		resp, err := c.Do(t.Context(), blob("a", string(d), 0))
@@ -76,10 +75,10 @@ func TestSlowReader(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		one := make([]byte, 1)
+		piece := make([]byte, 1<<20)
 		for range 10 {
 			time.Sleep(time.Hour)
-			if _, err := io.ReadFull(resp.Body, one); err != nil {
+			if _, err := io.ReadFull(resp.Body, piece); err != nil {
 				t.Fatal(err)
 			}
 		}

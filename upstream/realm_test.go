@@ -25,6 +25,8 @@ func TestRelated(t *testing.T) {
 		{"jo.github.io", "eve.github.io", false},
 		{"a.s3.amazonaws.com", "b.s3.amazonaws.com", false},
 		{"auth.corp", "registry.corp", false}, // no public suffix: anybody may be there
+		{"a.example.corp", "b.example.corp", false},
+		{"a.jo.github.io", "b.jo.github.io", false}, // a private suffix: its owner made the rules
 		{"docker.io.evil.test", "docker.io", false},
 		{"10.0.0.1", "10.0.0.1", false}, // literals go by host and port
 		{"localhost", "localhost", false},

@@ -3,7 +3,10 @@ package upstream_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
+	"os"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,7 +116,8 @@ func TestCallerLeaves(t *testing.T) {
 				began := time.Now()
 				_, err := c.Do(ctx, manifest("a", "1"))
 				e, ok := errors.AsType[*upstream.Error](err)
-				if !ok || e.Class != upstream.Unavailable || !errors.Is(err, cause) || time.Since(began) != time.Second {
+				if !ok || e.Class != upstream.Unavailable || !errors.Is(err, cause) || time.Since(began) != time.Second ||
+					e.Message != "r.example.com: request was cancelled" {
 					t.Errorf("after %v: %v", time.Since(began), err)
 				}
 				if got := len(reg.Requests()); got != 1 {
@@ -158,5 +162,36 @@ func TestConnectionsAreReused(t *testing.T) {
 	}
 	if got := len(n.Dialled()); got != 2 {
 		t.Errorf("dialled %q", n.Dialled())
+	}
+}
+
+// TestDialTries says which failures to connect are tried again.
+func TestDialTries(t *testing.T) {
+	cases := []struct {
+		name string
+		err  error
+		want int
+	}{
+		{"refused", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 3},
+		{"timeout", &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, 1},
+		{"unknown name", &net.DNSError{IsNotFound: true}, 1},
+		{"name server ill", &net.DNSError{IsTemporary: true}, 3},
+		{"other", errors.New("x"), 1},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tries := 0
+				c := newClient(t, "http://5.6.7.8", func(cfg *upstream.Config) {
+					cfg.DialContext = func(context.Context, string, string) (net.Conn, error) {
+						tries++
+						return nil, tc.err
+					}
+				})
+				if e := refused(t, c, manifest("a", "1")); e.Class != upstream.Unavailable || tries != tc.want {
+					t.Errorf("%d tries: %v", tries, e)
+				}
+			})
+		})
 	}
 }

@@ -45,13 +45,10 @@ func (c *Client) judgeLogin(ctx context.Context, e *Error, l login, repository s
 		}
 		return
 	}
-	good := l.grant.value != "" // the token service has just taken our login
-	if !good {
-		var err error
-		if good, err = c.keys.good(ctx, repository); err != nil {
-			c.explain(ctx, e, repository, err)
-			return
-		}
+	good, err := c.keys.good(ctx, repository) // a token that was just given counts
+	if err != nil {
+		c.explain(ctx, e, repository, err)
+		return
 	}
 	c.judgeCredential(e, good)
 }
@@ -79,6 +76,8 @@ func (c *Client) explain(ctx context.Context, e *Error, repository string, err e
 	e.Class, e.Err, e.Repository = Unavailable, err, false
 	t, ok := errors.AsType[*tokenError](err)
 	switch {
+	case ctx.Err() != nil: // whatever broke, it broke because the caller left
+		e.Message = c.base.Host + ": " + c.cause(ctx.Err())
 	case !ok:
 		e.Message = c.harmless(c.describe(c.base.Host, err))
 	case t.err != nil:
