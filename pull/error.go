@@ -40,6 +40,8 @@ type Error struct {
 	Repository bool
 	// RetryAfter is when it is worth asking again; zero when unknown.
 	RetryAfter time.Duration
+
+	gone bool // the upstream that a tag came from says that it is there no more
 }
 
 // Error is a sentence fit to show a client, e.g.

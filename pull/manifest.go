@@ -17,7 +17,6 @@ import (
 type answeredTag struct {
 	pointer cache.Pointer
 	body    []byte // when it was a GET
-	kept    bool   // deleted there, kept here
 }
 
 // askTag asks u where a tag points: by HEAD if q is one or while we hold what it pointed

@@ -11,7 +11,6 @@ import (
 
 	"github.com/berth-cache/berth/cache"
 	"github.com/berth-cache/berth/catalog"
-	"github.com/berth-cache/berth/upstream"
 )
 
 // Manifest answers for a manifest. It returns an *Error, or the context's error.
@@ -81,6 +80,9 @@ func (at pointed) stale(err error) (resolved, bool) {
 	}
 	bound, detail := at.from.MaxStale, "unconfirmed"
 	if e, ok := errors.AsType[*Error](err); ok {
+		if e.gone {
+			return resolved{}, false
+		}
 		switch e.Reason {
 		case NotFound, Denied:
 			return resolved{}, false
@@ -150,21 +152,27 @@ func (p *Puller) resolve(ctx context.Context, q Query, at pointed, held bool) (r
 // find walks the candidates for a tag and moves the pointer.
 func (p *Puller) find(ctx context.Context, q Query, at pointed, held bool) (resolved, error) {
 	order, again := p.order(q.Route, at)
-	s := search{Query: q, order: order}
+	s := search{Query: q, order: order, known: at.from}
+	var gone, kept bool
+	s.missing = func(u *catalog.Upstream) bool {
+		gone = gone || u == at.from
+		kept = u == at.from && held && u.KeepDeleted
+		return kept
+	}
 	got, err := walk(ctx, p, s, func(ctx context.Context, u *catalog.Upstream) (answeredTag, error) {
-		a, err := p.askTag(ctx, u, q, lastSeen(at, u, held))
-		if e, ok := errors.AsType[*upstream.Error](err); ok && u == at.from {
-			switch {
-			case e.Class == upstream.NotHere && held && u.KeepDeleted:
-				return answeredTag{kept: true}, nil
-			case e.Class == upstream.NotHere:
-				p.index.DropPointer(ctx, q.at(u), q.Tag)
-			}
-		}
-		return a, err
+		return p.askTag(ctx, u, q, lastSeen(at, u, held))
 	})
+	if kept {
+		r := resolved{pointed: at, outcome: Stale, detail: "deleted-upstream"}
+		r.pointer.Checked = time.Now()
+		p.index.PutPointer(ctx, q.at(r.from), q.Tag, r.pointer)
+		return r, nil
+	}
+	if gone {
+		p.index.DropPointer(ctx, q.at(at.from), q.Tag)
+	}
 	if err != nil {
-		return resolved{}, err
+		return resolved{}, final(err, gone)
 	}
 	pointer := got.value.pointer
 	pointer.Checked, pointer.Ahead = time.Now(), got.ahead
@@ -173,20 +181,26 @@ func (p *Puller) find(ctx context.Context, q Query, at pointed, held bool) (reso
 	}
 	r := resolved{pointed: pointed{got.from, pointer}, outcome: Miss, body: got.value.body}
 	switch {
-	case got.value.kept:
-		r.pointer = at.pointer
-		r.pointer.Checked, r.outcome, r.detail = time.Now(), Stale, "deleted-upstream"
 	case held && got.from == at.from && r.pointer.Digest == at.pointer.Digest:
 		r.outcome = Unchanged
 	case held:
 		if r.body, err = p.renew(ctx, q, at, r); err != nil {
-			return resolved{}, err
+			return resolved{}, final(err, gone)
 		}
 		r.outcome = Changed
 	}
 	p.index.PutPointer(ctx, q.at(r.from), q.Tag, r.pointer)
 	p.remember(ctx, q.Route, r.from)
 	return r, nil
+}
+
+// final marks err, if the tag's own upstream said that the tag is gone: then what we hold
+// is no answer, even if the others could not be asked.
+func final(err error, gone bool) error {
+	if e, ok := errors.AsType[*Error](err); ok && gone {
+		e.gone = true
+	}
+	return err
 }
 
 // lastSeen is what we hold of a tag, for the upstream u to confirm: nil when nothing is,

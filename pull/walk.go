@@ -18,6 +18,12 @@ type search struct {
 	// verified: what is found is proved by its digest, so that the walk may go on past an
 	// upstream that is ill. A tag's answer proves nothing: a stranger's would do.
 	verified bool
+	// known is an upstream that has answered for the repository before, if the caller has
+	// that at hand: the index knows others, as long as its state can be asked.
+	known *catalog.Upstream
+	// missing, if set, is told of each upstream that does not have it, remembered or just
+	// asked. If it returns true the walk ends there, as if it were found.
+	missing func(u *catalog.Upstream) bool
 }
 
 // outcome of a walk that found something.
@@ -50,6 +56,9 @@ func walk[T any](ctx context.Context, p *Puller, s search, ask func(context.Cont
 		answers = append(answers, Answer{u.Name, verdict.said})
 		switch verdict.reason {
 		case NotFound, Denied:
+			if s.missing != nil && s.missing(u) {
+				return found[T]{from: u, ahead: ahead}, nil
+			}
 			ahead = append(ahead, u.ID)
 			certain = certain || verdict.reason == NotFound
 			repository = repository && verdict.repository
@@ -133,7 +142,7 @@ func (p *Puller) judge(ctx context.Context, s search, u *catalog.Upstream, err e
 		v.reason = NotFound
 	case upstream.Denied:
 		// A repository that was ours to read yesterday did not move elsewhere overnight.
-		if e.Status != 0 && p.index.Known(ctx, s.at(u)) {
+		if e.Status != 0 && (u == s.known || p.index.Known(ctx, s.at(u))) {
 			v.reason = Refused
 			return v
 		}
