@@ -56,6 +56,7 @@ func walk[T any](ctx context.Context, p *Puller, s search, ask func(context.Cont
 		answers = append(answers, Answer{u.Name, verdict.said})
 		switch verdict.reason {
 		case NotFound, Denied:
+			p.note(s, u, verdict)
 			if s.missing != nil && s.missing(u) {
 				return found[T]{from: u, ahead: ahead}, nil
 			}
@@ -123,9 +124,13 @@ type verdict struct {
 	said       string
 	repository bool
 	retryAfter time.Duration
+	// status is the HTTP status that decided, 0 if there was none.
+	status int
+	// html: a web page came. recalled: it was remembered, not asked.
+	html, recalled bool
 }
 
-// judge says what u's failure means, and remembers what may be remembered.
+// judge says what u's failure means, and remembers it if u wants fewer requests.
 func (p *Puller) judge(ctx context.Context, s search, u *catalog.Upstream, err error) verdict {
 	e, ok := errors.AsType[*upstream.Error](err)
 	if !ok {
@@ -136,39 +141,42 @@ func (p *Puller) judge(ctx context.Context, s search, u *catalog.Upstream, err e
 		p.logger.Warn("upstream could not be asked", "upstream", u.Name, "error", err)
 		return verdict{reason: Unavailable, said: said}
 	}
-	v := verdict{said: e.Message, repository: e.Repository, retryAfter: e.RetryAfter}
+	v := verdict{
+		said: e.Message, repository: e.Repository, retryAfter: e.RetryAfter,
+		status: e.Status, html: e.HTML, recalled: e.Status == 0,
+	}
 	switch e.Class {
 	case upstream.NotHere:
 		v.reason = NotFound
 	case upstream.Denied:
-		// A repository that was ours to read yesterday did not move elsewhere overnight.
-		if e.Status != 0 && (u == s.known || p.index.Known(ctx, s.at(u))) {
-			v.reason = Refused
-			return v
-		}
 		v.reason = Denied
+		// A repository that was ours to read yesterday did not move elsewhere overnight.
+		if !v.recalled && (u == s.known || p.index.Known(ctx, s.at(u))) {
+			v.reason = Refused
+		}
 	case upstream.Refused:
 		v.reason = Refused
-		return v
 	case upstream.Limited:
 		v.reason = Limited
 		p.limits.learn(u, e.RetryAfter)
-		return v
 	default:
 		v.reason = Unavailable
 		p.logger.Warn("upstream is ill", "upstream", u.Name, "error", err)
-		return v
-	}
-	what := absence{denied: v.reason == Denied, said: v.said}
-	switch {
-	case e.Status == 0: // remembered already, and not for longer
-	case e.HTML: // a portal or a firewall wrote it; ask again
-	case e.Repository:
-		p.absences.learn(u, s.Route.Repository, "", what)
-	case s.Tag != "" && e.Status == 404:
-		p.absences.learn(u, s.Route.Repository, s.Tag, what)
 	}
 	return v
+}
+
+// note remembers an upstream's "not here".
+func (p *Puller) note(s search, u *catalog.Upstream, v verdict) {
+	what := absence{denied: v.reason == Denied, said: v.said}
+	switch {
+	case v.recalled: // and not for longer
+	case v.html: // a portal or a firewall wrote it; ask again
+	case v.repository:
+		p.absences.learn(u, s.Route.Repository, "", what)
+	case s.Tag != "" && v.status == 404:
+		p.absences.learn(u, s.Route.Repository, s.Tag, what)
+	}
 }
 
 // ask sends one request to u.
