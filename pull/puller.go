@@ -98,10 +98,13 @@ type Query struct {
 
 // subject is what the query is for, as messages name it.
 func (q Query) subject() string {
-	if q.Tag != "" {
+	switch {
+	case q.Tag != "":
 		return q.Route.Repository + ":" + q.Tag
+	case q.Digest != "":
+		return q.Route.Repository + "@" + q.Digest.String()
 	}
-	return q.Route.Repository + "@" + q.Digest.String()
+	return q.Route.Repository
 }
 
 // key is what two queries share when one answer serves both.
