@@ -199,10 +199,7 @@ func (q *request) parsePage(values url.Values) error {
 		}
 		q.n = n
 	}
-	q.last = values.Get("last")
-	if q.last != "" && !validTag(q.last) {
-		return invalid(codeUnsupported, "last is not a tag: give the last one of the page before")
-	}
+	q.last = values.Get("last") // a tag, or a cursor of the upstream's own that our Link repeated
 	return nil
 }
 
