@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -32,6 +33,9 @@ type fill struct {
 	// staged is set once, before the progress is announced; nil when the content turned
 	// out to be in the store.
 	staged store.Staged
+	// own is set at most once, before the progress is complete: what came, open until the
+	// last follower left, for those who come after it was committed and deleted again.
+	own store.Content
 
 	// The goroutine's own: bytes kept, the total once known (else -1), and the hash.
 	arrived, total int64
@@ -207,7 +211,8 @@ func (f *fill) run(ctx context.Context) {
 // the followers get.
 func (f *fill) fetch(ctx context.Context) error {
 	// Another fill may have committed between this one's caller's look and its start.
-	if size, err := f.held(ctx); err == nil {
+	if content, size, err := f.contents.store.Open(ctx, f.digest); err == nil {
+		f.own = content
 		f.progress.verify(size)
 		return nil
 	}
@@ -217,6 +222,10 @@ func (f *fill) fetch(ctx context.Context) error {
 	if err := f.verifier.check(); err != nil {
 		return fmt.Errorf("fill: %w", err)
 	}
+	// Without it, when files have run out, only a late follower may fail.
+	if own, err := f.staged.Open(); err == nil {
+		f.own = own
+	}
 	f.progress.verify(f.arrived)
 	if err := f.staged.Commit(ctx, f.digest); err != nil {
 		// The followers have their bytes; the next one to ask starts again.
@@ -224,15 +233,6 @@ func (f *fill) fetch(ctx context.Context) error {
 		f.contents.metrics.fail(fmt.Errorf("%w: %w", ErrStore, err))
 	}
 	return nil
-}
-
-// held returns the size of the content if the store has it.
-func (f *fill) held(ctx context.Context) (int64, error) {
-	content, size, err := f.contents.store.Open(ctx, f.digest)
-	if err != nil {
-		return 0, err
-	}
-	return size, content.Close()
 }
 
 // receive downloads until everything has come, pausing when it should.
@@ -321,14 +321,27 @@ func (f *fill) open(ctx context.Context) (store.Content, error) {
 	}
 	// A store need not open what was staged after its commit, for that it can do this.
 	content, _, err := f.contents.store.Open(ctx, f.digest)
-	if err != nil {
-		return nil, storeError(ctx, "open", err)
+	if err == nil {
+		return content, nil
 	}
-	return content, nil
+	if ctx.Err() == nil && f.progress.complete() && f.own != nil {
+		return sharedContent{io.NewSectionReader(f.own, 0, f.progress.total())}, nil
+	}
+	return nil, storeError(ctx, "open", err)
 }
+
+// sharedContent reads a fill's own file, which the fill closes.
+type sharedContent struct{ *io.SectionReader }
+
+func (sharedContent) Close() error { return nil }
 
 // discard drops what was not committed. It is called once, by who is last to leave.
 func (f *fill) discard() {
+	if f.own != nil {
+		if err := f.own.Close(); err != nil {
+			f.contents.log.Warn("content was not closed", "digest", f.digest, "error", err)
+		}
+	}
 	if f.staged == nil {
 		return
 	}

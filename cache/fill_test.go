@@ -69,26 +69,30 @@ func TestHeldRightAfter(t *testing.T) {
 }
 
 // TestCommittedMeanwhile: a fill that ended between a client's look at the store and its
-// look at the fills is not begun again.
+// look at the fills is not begun again, even if its content is deleted before it is read.
 func TestCommittedMeanwhile(t *testing.T) {
-	content := storetest.Random(1, 2000)
-	disk := openDisk(t)
-	looks := 0
-	s := &faulty{Store: disk, fault: func(op string, _ digest.Digest) (bool, error) {
-		if looks++; op != "open" || looks > 1 {
+	for _, deleted := range []bool{false, true} {
+		content := storetest.Random(1, 2000)
+		disk := openDisk(t)
+		looks := 0
+		s := &faulty{Store: disk, fault: func(string, digest.Digest) (bool, error) {
+			looks++
+			switch {
+			case looks == 1:
+				put := cache.NewContents(disk, cache.ContentOptions{}).Put
+				return false, errors.Join(store.ErrNotFound, put(t.Context(), content.Digest, content.Bytes))
+			case looks == 3 && deleted:
+				return true, disk.Delete(t.Context(), content.Digest)
+			}
 			return true, nil
-		}
-		if err := cache.NewContents(disk, cache.ContentOptions{}).Put(t.Context(), content.Digest, content.Bytes); err != nil {
-			t.Error(err)
-		}
-		return false, store.ErrNotFound
-	}}
-	c := newContents(t, s, cache.ContentOptions{})
-	src := &source{content: content.Bytes}
-	wantContent(t, fill(t, c, content.Digest, src), content.Bytes)
-	finish(t, c)
-	src.wantOpens(t)
-	src.wantClosed(t)
+		}}
+		c := newContents(t, s, cache.ContentOptions{})
+		src := &source{content: content.Bytes}
+		wantContent(t, fill(t, c, content.Digest, src), content.Bytes)
+		finish(t, c)
+		src.wantOpens(t)
+		src.wantClosed(t)
+	}
 }
 
 // TestNothingLeft: content that was not committed leaves no file, whoever leaves last.
