@@ -63,10 +63,14 @@ func (p *Puller) askReferrers(ctx context.Context, u *catalog.Upstream, q Query,
 	return p.fallback(ctx, u, q, query)
 }
 
+// fallbackHex is how much of a digest the fallback tag has: a sha512 would be no tag.
+const fallbackHex = 64
+
 // fallback makes a list of referrers from the tag that clients push where the API is
 // missing: <algorithm>-<hex>, which is an index of them.
 func (p *Puller) fallback(ctx context.Context, u *catalog.Upstream, q Query, query string) (cache.List, error) {
-	tag := q.Digest.Algorithm().String() + "-" + q.Digest.Encoded()
+	hex := q.Digest.Encoded()
+	tag := q.Digest.Algorithm().String() + "-" + hex[:min(len(hex), fallbackHex)]
 	m, err := p.fetch(ctx, u, manifestRef{q.at(u), tag, ""})
 	if e, ok := errors.AsType[*upstream.Error](err); ok && e.Class == upstream.NotHere && !e.Repository {
 		// Without API and tag nothing refers to the digest here, but is "here" right?
