@@ -1,16 +1,19 @@
 package proxy
 
 import (
+	"context"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/berth-cache/berth/pull"
 )
 
 // blob answers for a blob, whole or in ranges, from what is held or while it arrives.
 func (h *Handler) blob(w *response, r *http.Request, q pull.Query) error {
-	b, err := h.puller.Blob(r.Context(), q)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	r = inBytes(r)
+	b, err := h.puller.Blob(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -37,8 +40,6 @@ func (h *Handler) blob(w *response, r *http.Request, q pull.Query) error {
 		_, err := w.ReadFrom(b.Reader)
 		return w.copied(b.Reader.Err(), err)
 	}
-	// ServeContent knows ranges, several ranges, 416 and conditions. It swallows the
-	// copy's error, which the reader and the response remember.
-	http.ServeContent(w, r, "", time.Time{}, b.Reader)
+	serveContent(w, r, b.Reader, cancel)
 	return w.copied(b.Reader.Err(), w.clientError)
 }

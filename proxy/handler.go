@@ -80,6 +80,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		h.fail(w, r, err)
 	}
+	w.settle()
 }
 
 // serve routes a request and answers it.

@@ -34,7 +34,6 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 
 // finish counts a request and writes its line in the access log.
 func (h *Handler) finish(w *response, r *http.Request) {
-	w.unpace()
 	h.metrics.requests.WithLabelValues(w.registry, w.upstream, string(w.kind), w.outcome).Inc()
 	if w.bytes > 0 {
 		h.metrics.bytes.WithLabelValues(w.registry, w.upstream, string(w.kind)).Add(float64(w.bytes))

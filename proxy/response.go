@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"io"
 	"math"
@@ -28,6 +29,8 @@ type response struct {
 	clientError error // of a write: the client is gone, or took nothing for too long
 	paced       bool  // a write deadline is set
 	discard     bool  // ServeContent's own text of a 416 is replaced
+	// whole is the blob that ServeContent serves.
+	whole *cache.Reader
 }
 
 var (
@@ -68,9 +71,12 @@ func (w *response) WriteHeader(status int) {
 	}
 	if status == http.StatusRequestedRangeNotSatisfiable && !w.discard {
 		w.discard = true
+		if w.whole != nil { // ServeContent says so only of ranges that it could read
+			w.Header().Set("Content-Range", "bytes */"+strconv.FormatInt(w.whole.Size(), 10))
+		}
 		writeError(&rangeError{w.ResponseWriter, w}, &apiError{
 			status: status, code: codeUnsupported,
-			message: "the blob does not have that range of bytes: Content-Range tells its size",
+			message: "the blob does not have that range of bytes, or it cannot be read: Content-Range tells the blob's size",
 		})
 		return
 	}
@@ -145,8 +151,16 @@ func (w *response) pace() {
 	}
 }
 
-// unpace takes the deadline off a connection that may serve another request.
-func (w *response) unpace() {
+// settle sends what is still in a buffer, which a client may not take either, and takes
+// the deadline off the connection: it may serve another request.
+func (w *response) settle() {
+	if w.status == 0 {
+		return // the client is gone
+	}
+	if !w.paced {
+		w.pace()
+	}
+	w.Flush()
 	if w.paced {
 		//nolint:errcheck // it took a deadline before; if it is closed by now none is needed
 		http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Time{})
@@ -166,6 +180,9 @@ func (w *response) copied(ours, theirs error) error {
 	switch {
 	case ours != nil && w.status == 0:
 		return ours
+	case errors.Is(ours, context.Canceled): // reads end with the request
+		w.outcome = "client_gone"
+		panic(http.ErrAbortHandler)
 	case ours != nil:
 		w.outcome = "broken"
 		panic(http.ErrAbortHandler)
