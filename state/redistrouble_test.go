@@ -231,16 +231,21 @@ func TestRedisErrorReplies(t *testing.T) {
 		"moved":        {"-MOVED 3999 127.0.0.1:1\r\n", "MOVED", false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int64
 			addr, _ := fakeRedis(t, func(args []string) string {
 				if strings.EqualFold(args[0], "hello") {
 					return "-ERR unknown command\r\n"
 				}
+				asked.Add(1)
 				return test.reply
 			})
 			r := newRedis(t, state.RedisOptions{URL: state.RedisURL("redis://" + addr), Timeout: unhurried})
 			err := r.Put(t.Context(), "k", nil, 0)
 			if !errors.Is(err, state.ErrUnavailable) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("Put = %v, want ErrUnavailable for %s", err, test.want)
+			}
+			if n := asked.Load(); n != 1 {
+				t.Errorf("a write was sent %d times, it might be applied as often", n)
 			}
 			if r.Down() != test.down {
 				t.Errorf("down = %v, want %v", r.Down(), test.down)

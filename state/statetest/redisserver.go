@@ -95,6 +95,7 @@ func (s *RedisServer) launch() *redisRun {
 	args := []string{"--bind", host, "--port", port, "--dir", s.dir, "--save", "", "--appendonly", "no"}
 	// Not bound to the test's context: that ends before the cleanups that may still use it.
 	cmd := exec.Command("redis-server", append(args, s.args...)...)
+	cmd.SysProcAttr = endWithTest()
 	output, err := cmd.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)
