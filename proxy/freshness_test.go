@@ -217,7 +217,7 @@ func TestHowLongACopyIsServedStale(t *testing.T) {
 			a := r.get(manifestPath("app", "1"))
 			r.tells(a, stale(row.bound-time.Second, row.detail))
 			r.is(a, image)
-			time.Sleep(checked.Add(row.bound + time.Second).Sub(time.Now()))
+			time.Sleep(time.Until(checked.Add(row.bound + time.Second)))
 			r.tells(r.get(manifestPath("app", "1")), row.after)
 			hub.Mend()
 			hub.Resume()

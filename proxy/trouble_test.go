@@ -192,8 +192,11 @@ func (r *rig) whole(path string, want digest.Digest) error {
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK || want.Algorithm().FromBytes(body) != want {
-		return fmt.Errorf("GET %s: %s, %d bytes, read: %v", path, response.Status, len(body), err)
+	if err != nil {
+		return fmt.Errorf("GET %s: %s, read: %w", path, response.Status, err)
+	}
+	if response.StatusCode != http.StatusOK || want.Algorithm().FromBytes(body) != want {
+		return fmt.Errorf("GET %s: %s, %d bytes that are not %s", path, response.Status, len(body), want)
 	}
 	return nil
 }
