@@ -59,7 +59,13 @@ func orForever(d time.Duration) string {
 	case 0:
 		return "ask every time"
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(d.String(), "0s"), "0m")
+	s := d.String()
+	for _, none := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, none) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
 }
 
 func stateName(cfg *config.Config) string {

@@ -48,7 +48,7 @@ func main() {
 // exitStatus prints err to standard error, if there is one to print.
 func exitStatus(err error) int {
 	switch faults, faulty := errors.AsType[config.Faults](err); {
-	case err == nil:
+	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.Is(err, errUsage):
 		return 2
@@ -98,7 +98,7 @@ func configured(command string, args []string) (*config.Config, error) {
 	path := flags.String("config", os.Getenv("BERTH_CONFIG"), "")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			return nil, errUsage
+			return nil, err
 		}
 		return nil, errUsage
 	}

@@ -139,7 +139,9 @@ func serve(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	case err = <-failed:
 	}
 	ready.ready.Store(false)
-	return errors.Join(err, drain(ctx, servers, b))
+	err = errors.Join(err, drain(ctx, servers, b))
+	logger.Info("stopped")
+	return err
 }
 
 // drain stops the servers, the data plane first so that its end can still be watched, and
