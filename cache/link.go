@@ -48,8 +48,13 @@ func (x *Index) Link(ctx context.Context, r Repository, kind Kind, d digest.Dige
 // PutLink records that r contains d.
 func (x *Index) PutLink(ctx context.Context, r Repository, kind Kind, d digest.Digest, l Link) { //nolint:revive // argument-limit: the four parts of a link and its context
 	k := linkKey(r, kind, d)
-	if held, err := load[Link](ctx, x, k); err == nil && held.MediaType == l.MediaType && held.Size == l.Size {
-		return
+	if held, err := load[Link](ctx, x, k); err == nil {
+		if l.Size < 0 {
+			l.Size = held.Size
+		}
+		if held.MediaType == l.MediaType && held.Size == l.Size {
+			return
+		}
 	}
 	l.Used = time.Now()
 	save(ctx, x, k, l)

@@ -89,12 +89,12 @@ func (q *request) parsePath(path string) error {
 		}
 		return nil
 	}
+	if before != "" {
+		rest = before + "/" + rest
+	}
 	name, reference, err := q.split(rest)
 	if err != nil {
 		return err
-	}
-	if before != "" {
-		name = before + "/" + name
 	}
 	if !validName(name) {
 		return invalidName(name)
@@ -105,7 +105,7 @@ func (q *request) parsePath(path string) error {
 
 // split cuts what follows /v2/ into a name and a reference, and sets the kind.
 func (q *request) split(rest string) (name, reference string, err error) {
-	if rest == "_catalog" {
+	if rest == "_catalog" || strings.HasSuffix(rest, "/_catalog") {
 		return "", "", errCatalog
 	}
 	if name, ok := strings.CutSuffix(rest, "/tags/list"); ok {

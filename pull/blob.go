@@ -159,7 +159,7 @@ func (p *Puller) blobHead(ctx context.Context, q Query, u *catalog.Upstream, lin
 	return b, nil
 }
 
-// found notes that u's repository has answered 200 for a blob of size bytes.
+// found notes that u's repository has answered 200 for a blob, of size bytes as it says.
 func (p *Puller) found(ctx context.Context, q Query, u *catalog.Upstream, size int64) {
 	p.index.PutLink(ctx, q.at(u), cache.Blob, q.Digest, cache.Link{Size: size})
 	p.remember(ctx, q.Route, u)

@@ -104,5 +104,5 @@ func listBroken(u *catalog.Upstream, err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		said = "sent less of a list than it announced"
 	}
-	return &upstream.Error{Upstream: u.Name, Class: upstream.Unavailable, Message: said, Err: err}
+	return &upstream.Error{Upstream: u.Name, Op: "read list", Class: upstream.Unavailable, Message: said, Err: err}
 }

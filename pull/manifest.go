@@ -72,18 +72,18 @@ func (p *Puller) fetch(ctx context.Context, u *catalog.Upstream, ref manifestRef
 	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
 	if err != nil {
-		return nil, broken(u, err)
+		return nil, broken(u, ref, err)
 	}
 	if answer.Size >= 0 && int64(len(body)) != answer.Size {
-		return nil, broken(u, fmt.Errorf("announced %d bytes and sent %d", answer.Size, len(body)))
+		return nil, broken(u, ref, fmt.Errorf("announced %d bytes and sent %d", answer.Size, len(body)))
 	}
 	d, err := verify(body, ref.digest, answer.Digest)
 	if err != nil {
-		return nil, broken(u, err)
+		return nil, broken(u, ref, err)
 	}
 	mediaType, err := inspect(body, answer.MediaType)
 	if err != nil {
-		return nil, broken(u, err)
+		return nil, broken(u, ref, err)
 	}
 	if err := p.contents.Put(ctx, d, body); err != nil {
 		p.logger.Error("manifest not kept", "digest", d, "error", err)
@@ -96,8 +96,8 @@ func (p *Puller) fetch(ctx context.Context, u *catalog.Upstream, ref manifestRef
 	}, nil
 }
 
-// broken is an answer that cannot be used.
-func broken(u *catalog.Upstream, err error) error {
+// broken is an answer about ref that cannot be used.
+func broken(u *catalog.Upstream, ref manifestRef, err error) error {
 	if e, ok := errors.AsType[*upstream.Error](err); ok {
 		return e
 	}
@@ -108,7 +108,10 @@ func broken(u *catalog.Upstream, err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		said = "sent less of the manifest than it announced"
 	}
-	return &upstream.Error{Upstream: u.Name, Class: upstream.Unavailable, Message: said, Err: err}
+	return &upstream.Error{
+		Upstream: u.Name, Op: "read manifest " + ref.repository.Name + " " + ref.reference,
+		Class: upstream.Unavailable, Message: said, Err: err,
+	}
 }
 
 // verify returns the digest of body: the one wanted, or without that the one the upstream
@@ -237,7 +240,7 @@ func (p *Puller) confirm(ctx context.Context, u *catalog.Upstream, q Query, kind
 	}
 	answer.Body.Close()
 	if answer.Digest != "" && answer.Digest.Algorithm() == q.Digest.Algorithm() && answer.Digest != q.Digest {
-		return cache.Link{}, broken(u, fmt.Errorf("it answered for the digest %s with %s", q.Digest, answer.Digest))
+		return cache.Link{}, broken(u, manifestRef{q.at(u), q.Digest.String(), q.Digest}, fmt.Errorf("it answered for the digest %s with %s", q.Digest, answer.Digest))
 	}
 	link := cache.Link{Size: answer.Size}
 	if kind == cache.Manifest {
