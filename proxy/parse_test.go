@@ -162,7 +162,7 @@ func TestParseEndpoints(t *testing.T) {
 		{"catalog", "/v2/_catalog", outcome{Status: 404, Code: "UNSUPPORTED", Message: "there is no list of repositories: name the one you want"}},
 		{"catalog with a query", "/v2/_catalog?n=1", outcome{Status: 404, Code: "UNSUPPORTED", Message: "there is no list of repositories: name the one you want"}},
 		{"catalog of a path", "/team/v2/_catalog", outcome{Status: 404, Code: "UNSUPPORTED", Message: "there is no list of repositories: name the one you want"}},
-		{"catalog of a repository", "/v2/app/_catalog", notAPI()},
+		{"catalog of a repository", "/v2/app/_catalog", outcome{Status: 404, Code: "UNSUPPORTED", Message: "there is no list of repositories: name the one you want"}},
 		{"HEAD is known by its method", "/v2/app/manifests/HEAD", tagged("app", "HEAD")},
 	})
 }
