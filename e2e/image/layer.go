@@ -3,6 +3,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -32,6 +33,8 @@ func (s layerSpec) build() (v1.Layer, error) {
 	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(archive)), nil }
 	layer, err := tarball.LayerFromOpener(open,
 		tarball.WithCompression(s.compression),
+		// The payload does not compress anyhow.
+		tarball.WithCompressionLevel(gzip.BestSpeed),
 		tarball.WithMediaType(s.mediaType),
 		tarball.WithCompressedCaching)
 	if err != nil {
