@@ -3,7 +3,6 @@
 SHELL := /bin/bash
 GO ?= go
 BIN := $(CURDIR)/bin
-# Where the race detector runs twice as many goroutines as cores, it finds more.
 TESTFLAGS ?= -race -shuffle=on -timeout 8m
 
 .PHONY: help build test unit e2e lint fuzz tools setup clean
@@ -20,7 +19,7 @@ unit: ## unit tests with the race detector
 	$(GO) test $(TESTFLAGS) ./...
 
 e2e: ## real clients against real registries; docs in e2e/README.md
-	cd e2e && $(GO) test -timeout 10m ./...
+	cd e2e && $(GO) test -v -timeout 10m ./...
 
 lint: tools ## formatting, vet, architecture and the rest of .golangci.yml
 	$(BIN)/gofumpt -l -extra . | (! grep .) || { echo 'run bin/gofumpt -extra -w on these'; exit 1; }
@@ -44,7 +43,7 @@ $(BIN)/golangci-lint: tools/go.mod
 $(BIN)/gofumpt: tools/go.mod
 	cd tools && $(GO) build -o $@ mvdan.cc/gofumpt
 
-setup: ## with CI=true: install what the tests need from Debian's packages
+setup: ## with CI=true, as root: install what the tests need from Debian's packages
 	@if [ "$$CI" = true ]; then e2e/setup.sh; fi
 
 clean: ## remove what was built

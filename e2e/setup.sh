@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs the clients that are missing, from Debian. The tests call it where CI=true and
-# nowhere else. It starts no service and leaves clients that are there alone.
+# Installs what the tests need and the machine lacks, from Debian: the clients of these
+# tests and the Redis of the unit tests. It is called where CI=true and nowhere else. It
+# starts no service and leaves what is there alone.
 set -eu
 
 packages=
@@ -15,6 +16,7 @@ need conmon conmon
 need buildah buildah
 need skopeo skopeo
 need mount mount
+need redis-server redis-server
 
 as_root=
 [ "$(id -u)" = 0 ] || as_root="sudo -n"
