@@ -92,6 +92,21 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+func TestConfigurationNamedByTheEnvironment(t *testing.T) {
+	path := written(t, "listen: 127.0.0.1:7\n")
+	c := command(t, "check")
+	c.Env = append(c.Env, "BERTH_CONFIG="+path)
+	if out, err := c.Output(); err != nil || !strings.Contains(string(out), "\nlisten 127.0.0.1:7 ") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	// A flag is nearer than the environment.
+	c = command(t, "check", "--config", written(t, "listen: 127.0.0.1:8\n"))
+	c.Env = append(c.Env, "BERTH_CONFIG="+path)
+	if out, err := c.Output(); err != nil || !strings.Contains(string(out), "\nlisten 127.0.0.1:8 ") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestFaultsAreAllPrintedWithTheirLines(t *testing.T) {
 	path := written(t, `listen: nowhere
 log: {level: loud}

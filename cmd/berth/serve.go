@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -117,16 +118,21 @@ func serve(ctx context.Context, cfg *config.Config, out io.Writer) error {
 		return errors.Join(err, b.close(ctx))
 	}
 	ready := new(readiness)
-	servers := []*http.Server{newServer(b.handler, logger)}
 	failed := make(chan error, 2)
-	go func() { failed <- servers[0].Serve(registry) }()
+	var serving sync.WaitGroup
+	defer serving.Wait() // every way out has closed the servers
+	run := func(h http.Handler, l net.Listener) *http.Server {
+		s := newServer(h, logger)
+		serving.Go(func() { failed <- s.Serve(l) })
+		return s
+	}
+	servers := []*http.Server{run(b.handler, registry)}
 	if cfg.Ops != "" {
 		ops, err := listen(ctx, "ops", cfg.Ops)
 		if err != nil {
 			return errors.Join(err, servers[0].Close(), b.close(ctx))
 		}
-		servers = append(servers, newServer(opsHandler(b.metrics, ready), logger))
-		go func() { failed <- servers[1].Serve(ops) }()
+		servers = append(servers, run(opsHandler(b.metrics, ready), ops))
 		logger.Info("metrics and health checks", "address", ops.Addr().String())
 	}
 	ready.ready.Store(true)
