@@ -3,7 +3,6 @@ package proxy_test
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/berth-cache/berth/upstream/upstreamtest"
@@ -76,7 +75,7 @@ func logins() []login {
 
 func TestLogins(t *testing.T) {
 	for _, row := range logins() {
-		t.Run(row.name, func(t *testing.T) { synctest.Test(t, row.test) })
+		timeless(t, row.name, row.test)
 	}
 }
 
@@ -115,26 +114,24 @@ func (row login) test(t *testing.T) {
 // A repository that was ours to read does not move elsewhere because it is refused now.
 func TestRefusalOfAKnownRepository(t *testing.T) {
 	for name, user := range map[string]string{"good login": "me", "no login": ""} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				password := strings.Repeat("secret", len(user)/2)
-				r := newRig(t, plan{upstreams: []far{{name: "hub", user: user, password: password, change: everyTime}, {name: "other"}}})
-				hub := r.hubs["hub"]
-				hub.RequireToken(user, password)
-				hub.MissingAs401(true)
-				image := hub.AddImage("app", "1", []byte("layer"))
-				r.hubs["other"].AddImage("app", "1", []byte("a stranger's"))
-				r.hubs["other"].AddImage("app", "2", []byte("a stranger's"))
-				r.pulled(manifestPath("app", "1"), image.Manifest)
-				hub.RemoveRepository("app")
-				time.Sleep(time.Hour)
-				r.restart()
-				a := r.get(manifestPath("app", "1"))
-				r.tells(a, told{Status: 200, CacheStatus: "berth; hit; fwd=stale; detail=credential-refused", Age: "3600", Warning: warning("3600", "credential-refused")})
-				r.is(a, image)
-				r.tells(r.get(manifestPath("app", "2")), told{Status: 502, Code: "UNAVAILABLE", CacheStatus: "berth; fwd=miss; detail=refused"})
-				r.asked("other")
-			})
+		timeless(t, name, func(t *testing.T) {
+			password := strings.Repeat("secret", len(user)/2)
+			r := newRig(t, plan{upstreams: []far{{name: "hub", user: user, password: password, change: everyTime}, {name: "other"}}})
+			hub := r.hubs["hub"]
+			hub.RequireToken(user, password)
+			hub.MissingAs401(true)
+			image := hub.AddImage("app", "1", []byte("layer"))
+			r.hubs["other"].AddImage("app", "1", []byte("a stranger's"))
+			r.hubs["other"].AddImage("app", "2", []byte("a stranger's"))
+			r.pulled(manifestPath("app", "1"), image.Manifest)
+			hub.RemoveRepository("app")
+			time.Sleep(time.Hour)
+			r.restart()
+			a := r.get(manifestPath("app", "1"))
+			r.tells(a, told{Status: 200, CacheStatus: "berth; hit; fwd=stale; detail=credential-refused", Age: "3600", Warning: warning("3600", "credential-refused")})
+			r.is(a, image)
+			r.tells(r.get(manifestPath("app", "2")), told{Status: 502, Code: "UNAVAILABLE", CacheStatus: "berth; fwd=miss; detail=refused"})
+			r.asked("other")
 		})
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -168,11 +167,9 @@ type decision struct {
 
 func TestDecisions(t *testing.T) {
 	for _, row := range troubles() {
-		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				d := decision{rig: newRig(t, plan{upstreams: []far{{name: "hub"}, {name: "other"}}}), trouble: row}
-				d.run()
-			})
+		timeless(t, row.name, func(t *testing.T) {
+			d := decision{rig: newRig(t, plan{upstreams: []far{{name: "hub"}, {name: "other"}}}), trouble: row}
+			d.run()
 		})
 	}
 }
@@ -344,35 +341,33 @@ func TestIllUpstreamAmongThree(t *testing.T) {
 		{name: "the origin's login, on_error next", registry: next, origin: "a", ill: "a", fault: refused, asked: "a", status: 502},
 	}
 	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, plan{upstreams: []far{{name: "a"}, {name: "b"}, {name: "c"}}, registry: row.registry})
-				if row.origin != "" {
-					image := r.hubs[row.origin].AddImage("app", "1", []byte("first"))
-					r.pulled(manifestPath("app", "1"), image.Manifest)
+		timeless(t, row.name, func(t *testing.T) {
+			r := newRig(t, plan{upstreams: []far{{name: "a"}, {name: "b"}, {name: "c"}}, registry: row.registry})
+			if row.origin != "" {
+				image := r.hubs[row.origin].AddImage("app", "1", []byte("first"))
+				r.pulled(manifestPath("app", "1"), image.Manifest)
+			}
+			time.Sleep(time.Hour) // what was not there is forgotten
+			for name, hub := range r.hubs {
+				hub.AddImage("app", "2", []byte("second, of "+name))
+				hub.Reset()
+				if strings.Contains(row.ill, name) {
+					hub.Fail(nil, row.fault)
 				}
-				time.Sleep(time.Hour) // what was not there is forgotten
-				for name, hub := range r.hubs {
-					hub.AddImage("app", "2", []byte("second, of "+name))
-					hub.Reset()
-					if strings.Contains(row.ill, name) {
-						hub.Fail(nil, row.fault)
-					}
+			}
+			a := r.get(manifestPath("app", "2"))
+			if a.StatusCode != row.status {
+				t.Errorf("%s, want %d\n%s", a.Status, row.status, a.body)
+			}
+			asked := strings.Fields(row.asked)
+			for name, hub := range r.hubs {
+				if got, want := hub.Count("") > 0, slices.Contains(asked, name); got != want {
+					t.Errorf("%s asked: %t, want %t", name, got, want)
 				}
-				a := r.get(manifestPath("app", "2"))
-				if a.StatusCode != row.status {
-					t.Errorf("%s, want %d\n%s", a.Status, row.status, a.body)
-				}
-				asked := strings.Fields(row.asked)
-				for name, hub := range r.hubs {
-					if got, want := hub.Count("") > 0, slices.Contains(asked, name); got != want {
-						t.Errorf("%s asked: %t, want %t", name, got, want)
-					}
-				}
-				if last := asked[len(asked)-1]; row.status == 200 {
-					r.is(a, r.hubs[last].AddImage("app", "2", []byte("second, of "+last)))
-				}
-			})
+			}
+			if last := asked[len(asked)-1]; row.status == 200 {
+				r.is(a, r.hubs[last].AddImage("app", "2", []byte("second, of "+last)))
+			}
 		})
 	}
 }
