@@ -133,23 +133,46 @@ func verify(body []byte, wanted, claimed digest.Digest) (digest.Digest, error) {
 // byDigest answers for a manifest by digest, preferably from the upstream prefer: from what
 // we hold if the repository is linked to it there, else from the first that has it.
 func (p *Puller) byDigest(ctx context.Context, q Query, prefer *catalog.Upstream) (*Manifest, error) {
-	u, link := p.linked(ctx, q, cache.Manifest, prefer)
-	if u != nil {
-		m := &Manifest{Origin: Origin{Upstream: u.Name, Outcome: Hit}, Digest: q.Digest, MediaType: link.MediaType, Size: link.Size}
-		if q.Head && link.Size >= 0 {
-			return m, nil
-		}
-		if body, err := p.contents.ReadAll(ctx, q.Digest, upstream.MaxManifestBytes); err == nil {
-			m.Body, m.Size = body, int64(len(body))
-			return m, nil
-		}
-		prefer = u
+	if m, _ := p.heldManifest(ctx, q, prefer); m != nil {
+		return m, nil
 	}
-	return p.manifests.do(ctx, q.key("manifest"), func(ctx context.Context) (*Manifest, error) {
+	m, err := p.manifests.do(ctx, q.key("manifest"), func(ctx context.Context) (*Manifest, error) {
 		ctx, cancel := context.WithTimeout(ctx, askBound)
 		defer cancel()
-		return p.findManifest(ctx, q, prefer, u != nil)
+		// Another flight may have landed between our look and the start of this one.
+		m, u := p.heldManifest(ctx, q, prefer)
+		switch {
+		case m != nil:
+			return m, nil
+		case u != nil:
+			return p.findManifest(ctx, q, u, true)
+		}
+		return p.findManifest(ctx, q, prefer, false)
 	})
+	if err != nil {
+		return nil, err
+	}
+	own := *m // the caller's to change; the flight's is everybody's
+	return &own, nil
+}
+
+// heldManifest answers from what we hold, if the repository is linked to it at an upstream,
+// preferably prefer. It returns that upstream even if there is too little to answer with.
+func (p *Puller) heldManifest(ctx context.Context, q Query, prefer *catalog.Upstream) (*Manifest, *catalog.Upstream) {
+	u, link := p.linked(ctx, q, cache.Manifest, prefer)
+	if u == nil {
+		return nil, nil
+	}
+	m := &Manifest{Origin: Origin{Upstream: u.Name, Outcome: Hit}, Digest: q.Digest, MediaType: link.MediaType, Size: link.Size}
+	if q.Head && link.Size >= 0 {
+		return m, u
+	}
+	body, err := p.contents.ReadAll(ctx, q.Digest, upstream.MaxManifestBytes)
+	if err != nil {
+		return nil, u
+	}
+	m.Body, m.Size = body, int64(len(body))
+	return m, u
 }
 
 // findManifest asks the upstreams for a manifest by digest. Where its bytes are held, or

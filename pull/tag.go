@@ -136,6 +136,10 @@ func (p *Puller) resolve(ctx context.Context, q Query, at pointed, held bool) (r
 	fl := p.tags.join(q.key(mode), func(ctx context.Context) (resolved, error) {
 		ctx, cancel := context.WithTimeout(ctx, askBound)
 		defer cancel()
+		// Another flight may have landed between our look and the start of this one.
+		if now, ok := p.lookup(ctx, q); ok && now.pointer.Checked.After(at.pointer.Checked) && now.fresh(q.Tag) {
+			return resolved{pointed: now, outcome: Hit}, nil
+		}
 		return p.find(ctx, q, at, held)
 	})
 	defer fl.leave()
