@@ -136,9 +136,8 @@ func TestAccessLinesOfBrokenAnswers(t *testing.T) {
 				var log accessLog
 				r := newRig(t, plan{upstreams: []far{{name: "hub"}}, options: log.into})
 				d := r.hubs["hub"].AddBlob("app", noise(1, 100_000))
-				if test.leaves {
-					test.fault.Release = make(chan struct{})
-				}
+				release := make(chan struct{})
+				test.fault.Release = release
 				r.hubs["hub"].Fail(upstreamtest.On("GET blob"), test.fault)
 				conn := r.dial()
 				defer conn.Close()
@@ -151,9 +150,11 @@ func TestAccessLinesOfBrokenAnswers(t *testing.T) {
 						t.Errorf("read the answer: %v", err)
 					}
 				}()
+				synctest.Wait()
 				if test.leaves {
-					synctest.Wait()
 					check(t, conn.Close())
+				} else {
+					close(release)
 				}
 				<-ended
 				synctest.Wait()

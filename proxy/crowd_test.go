@@ -133,6 +133,21 @@ func TestCrowdIsOneMissAndOtherwiseJoined(t *testing.T) {
 	})
 }
 
+func TestCrowdOnATagOfWhichOnlyTheDigestIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, plan{upstreams: []far{{name: "hub"}}})
+		image := r.hubs["hub"].AddImage("app", "1", noise(1, 10))
+		r.do("HEAD", manifestPath("app", "1"))
+		r.asked("hub", "HEAD manifest app:1")
+		crowd(50, func(int) {
+			if body, err := r.bodyOf(manifestPath("app", "1")); err != nil || string(body) != string(image.Manifest) {
+				t.Errorf("%d bytes, %v", len(body), err)
+			}
+		})
+		r.asked("hub", "GET manifest app@"+short(image.Digest))
+	})
+}
+
 func TestSecondRepositoryIsConfirmedAndJoinsTheFill(t *testing.T) {
 	for name, second := range map[string]struct {
 		refuseHead bool

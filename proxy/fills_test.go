@@ -67,6 +67,7 @@ func (r *rig) leaves(path string, n int) {
 	check(r.tb, err)
 	_, err = io.ReadFull(response.Body, make([]byte, n))
 	check(r.tb, err)
+	synctest.Wait() // what the upstream sends has come
 	check(r.tb, response.Body.Close())
 	synctest.Wait()
 }

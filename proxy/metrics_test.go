@@ -52,6 +52,23 @@ func served(kind string) string {
 	return "berth_served_bytes_total{kind=" + kind + ",registry=default,upstream=hub}"
 }
 
+// breaks is a GET that breaks after its header because of what the upstream hub sends.
+func (r *rig) breaks(path string, f upstreamtest.Fault) {
+	r.tb.Helper()
+	release := make(chan struct{})
+	f.Release, f.StallAfter = release, 100
+	r.hubs["hub"].Fail(upstreamtest.On("GET blob"), f)
+	var err error
+	var done sync.WaitGroup
+	done.Go(func() { _, err = r.bodyOf(path) })
+	synctest.Wait()
+	close(release)
+	if done.Wait(); err == nil {
+		r.tb.Errorf("GET %s did not break", path)
+	}
+	synctest.Wait()
+}
+
 func TestMetricsOfAKnownSequence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, plan{upstreams: []far{{name: "hub"}}})
@@ -71,8 +88,7 @@ func TestMetricsOfAKnownSequence(t *testing.T) {
 		r.do("HEAD", blobPath("app", image.Layers[0]))
 		refused := r.do("GET", blobPath("app", image.Layers[0]), "Range", "bytes=10000-")
 		missing := r.get(manifestPath("app", "2"))
-		hub.Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Times: 1, Corrupt: true})
-		r.do("GET", blobPath("app", wrong))
+		r.breaks(blobPath("app", wrong), upstreamtest.Fault{Times: 1, Corrupt: true})
 		hub.Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Times: 1, CutAfter: 1_000})
 		r.pulled(blobPath("app", wrong), bad)
 		synctest.Wait()
