@@ -108,7 +108,7 @@ func TestPullsWithStateInTrouble(t *testing.T) {
 		{"fails", stateFails, 0},
 		{"fails in words of its own", func(context.Context) (bool, error) { return false, errors.New("disk on fire") }, 0},
 		{"applies and fails", func(context.Context) (bool, error) { return true, state.ErrUnavailable }, 0},
-		{"hangs", stateHangs, 7 * time.Second},
+		{"hangs", stateHangs, 10 * time.Second}, // a second for each of the facts that it would have told or been told
 	}
 	for _, row := range rows {
 		timeless(t, row.name, func(t *testing.T) {
