@@ -2,12 +2,15 @@ package cache_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/berth-cache/berth/cache"
 	"github.com/berth-cache/berth/state"
@@ -34,6 +37,11 @@ func TestComplaints(t *testing.T) {
 		{"write", every(false, errState, "put"), func(ctx context.Context, x *cache.Index) { x.PutPointer(ctx, alpine, "3", cache.Pointer{}) }, "op=write key=pointer|aaaa|library/alpine|3 error=state burns"},
 		{"delete", every(false, errState, "delete"), func(ctx context.Context, x *cache.Index) { x.DropPointer(ctx, alpine, "3") }, "op=delete key=pointer|aaaa|library/alpine|3 error=state burns"},
 		{"scan", every(false, errState, "scan"), func(ctx context.Context, x *cache.Index) { x.Known(ctx, alpine) }, "op=scan key=known|aaaa|library/alpine error=state burns"},
+		{"nonsense", nil, func(ctx context.Context, x *cache.Index) {
+			if o, err := x.Origin(ctx, "r", "nonsense"); err == nil {
+				panic(o)
+			}
+		}, "op=decode key=origin|r|nonsense error=invalid character 'n' looking for beginning of object key string"},
 		{"no answer", hang, noPointer, "op=read key=pointer|aaaa|library/alpine|3 error=context deadline exceeded"},
 		{"not found is no trouble", every(false, state.ErrNotFound, "get"), noPointer, ""},
 		{"a client that left is no trouble", hang, func(ctx context.Context, x *cache.Index) {
@@ -46,9 +54,19 @@ func TestComplaints(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, log := newSick(), newJournal()
 				s.fault = c.fault
-				x := cache.NewIndex(s, cache.IndexOptions{Logger: slog.New(log)})
+				registry := prometheus.NewPedanticRegistry()
+				x := cache.NewIndex(s, cache.IndexOptions{Logger: slog.New(log), Metrics: cache.NewMetrics(registry, nil)})
 				defer x.Close()
 				c.call(t.Context(), x)
+				var counts []string
+				for _, op := range []string{"delete", "read", "scan", "write"} {
+					n := 0
+					if strings.HasPrefix(c.want, "op="+op+" ") || op == "read" && strings.HasPrefix(c.want, "op=decode ") {
+						n = 1
+					}
+					counts = append(counts, fmt.Sprintf(`berth_state_errors_total{op=%q} %d`, op, n))
+				}
+				wantMetrics(t, registry, counts...)
 				var want []string
 				if c.want != "" {
 					want = []string{trouble + c.want}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,8 +22,6 @@ var ErrUnknown = errors.New("not known")
 const (
 	// unusedFor is how long a fact that nobody asks for is kept.
 	unusedFor = 90 * 24 * time.Hour
-	// listsKept is shorter: a list is large, and its key holds a query of the client's.
-	listsKept = 24 * time.Hour
 	// stateBound is the longest a request waits for the state: past it the fact counts
 	// as unknown and the upstream is asked instead.
 	stateBound = time.Second
@@ -37,7 +36,9 @@ type Index struct {
 	state  state.Store
 	memory *otter.Cache[string, any]
 	logger *slog.Logger
+	count  *Metrics
 
+	behind     sync.WaitGroup // refreshes under way
 	complained atomic.Int64 // unix nanoseconds of the last complaint about the state
 }
 
@@ -46,6 +47,8 @@ type IndexOptions struct {
 	// MemoryBytes is about how much memory the facts in use may take; zero is 64 MiB.
 	MemoryBytes uint64
 	Logger      *slog.Logger
+	// Metrics counts trouble with the state, and may be nil.
+	Metrics *Metrics
 }
 
 // NewIndex returns an Index over s. It does no IO.
@@ -60,6 +63,7 @@ func NewIndex(s state.Store, opts IndexOptions) *Index {
 		state:  s,
 		memory: otter.Must(&otter.Options[string, any]{MaximumWeight: opts.MemoryBytes, Weigher: weigh}),
 		logger: opts.Logger,
+		count:  opts.Metrics,
 	}
 }
 
@@ -72,8 +76,12 @@ func weigh(k string, fact any) uint32 {
 	return uint32(w)
 }
 
-// Close stops what the memory runs in the background. The state is its owner's to close.
-func (x *Index) Close() { x.memory.StopAllGoroutines() }
+// Close waits for what goes on in the background, a second at most, and stops it. Nobody
+// uses the Index any more; the state is its owner's to close.
+func (x *Index) Close() {
+	x.behind.Wait()
+	x.memory.StopAllGoroutines()
+}
 
 // Repository is one repository at one upstream, by the upstream's fingerprint.
 type Repository struct {
@@ -94,11 +102,11 @@ func load[T any](ctx context.Context, x *Index, k string) (T, error) {
 	defer cancel()
 	raw, err := x.state.Get(ctx, k)
 	if err != nil {
-		x.complain("read", k, err)
+		x.complain(opRead, k, err)
 		return fact, ErrUnknown
 	}
 	if err := json.Unmarshal(raw, &fact); err != nil {
-		x.complain("decode", k, err)
+		x.complain(opDecode, k, err)
 		return fact, ErrUnknown
 	}
 	// Whoever wrote it while the state was read knows better.
@@ -113,26 +121,15 @@ func load[T any](ctx context.Context, x *Index, k string) (T, error) {
 // save writes the fact under k, to memory for certain and to the state if that answers:
 // the pull that learned it does not fail for a fact that can be learned again.
 func save[T any](ctx context.Context, x *Index, k string, fact T) {
-	saveFor(ctx, x, entry[T]{k, fact, unusedFor})
-}
-
-// entry is a fact on its way to the state.
-type entry[T any] struct {
-	key  string
-	fact T
-	keep time.Duration
-}
-
-func saveFor[T any](ctx context.Context, x *Index, e entry[T]) {
-	x.memory.Set(e.key, e.fact)
-	raw, err := json.Marshal(e.fact)
+	x.memory.Set(k, fact)
+	raw, err := json.Marshal(fact)
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateBound)
 		defer cancel()
-		err = x.state.Put(ctx, e.key, raw, e.keep)
+		err = x.state.Put(ctx, k, raw, unusedFor)
 	}
 	if err != nil {
-		x.complain("write", e.key, err)
+		x.complain(opWrite, k, err)
 	}
 }
 
@@ -141,16 +138,17 @@ func (x *Index) drop(ctx context.Context, k string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateBound)
 	defer cancel()
 	if err := x.state.Delete(ctx, k); err != nil {
-		x.complain("delete", k, err)
+		x.complain(opDelete, k, err)
 	}
 }
 
-// complain logs trouble with the state, now and then. A key that is not there is none,
+// complain counts trouble with the state, and logs it now and then. A key that is not there is none,
 // nor is a client that left while the state was asked.
 func (x *Index) complain(op, k string, err error) {
 	if errors.Is(err, state.ErrNotFound) || errors.Is(err, context.Canceled) {
 		return
 	}
+	x.count.stateError(op)
 	now := time.Now().UnixNano()
 	last := x.complained.Load()
 	if now-last < int64(complainEvery) || !x.complained.CompareAndSwap(last, now) {

@@ -41,7 +41,6 @@ func facts() []fact {
 		}
 	}
 	pointer := cache.Pointer{Digest: content, MediaType: "a/b", Size: 7, ETag: "e", Checked: checked, Ahead: []string{"bbbb"}}
-	tags := cache.List{Body: []byte("{\"tags\":[\"\x00\"]}"), MediaType: "a/b", Next: "last=x", Filters: "artifactType", Checked: checked}
 	return []fact{
 		link(cache.Manifest, cache.Link{MediaType: "a/b", Size: 7}),
 		link(cache.Blob, cache.Link{Size: -1}),
@@ -58,11 +57,6 @@ func facts() []fact {
 				return x.Origin(ctx, "default", "library/alpine")
 			},
 		},
-		{
-			name: "list", want: tags,
-			put: func(ctx context.Context, x *cache.Index) { x.PutList(ctx, alpine, "tags?n=5", tags) },
-			get: func(ctx context.Context, x *cache.Index) (any, error) { return x.List(ctx, alpine, "tags?n=5") },
-		},
 	}
 }
 
@@ -75,7 +69,7 @@ func (f fact) holds(t *testing.T, x *cache.Index) {
 		t.Errorf("%s: %v", f.name, err)
 		return
 	}
-	if diff := cmp.Diff(f.want, got, cmpopts.IgnoreFields(cache.Link{}, "Used")); diff != "" {
+	if diff := cmp.Diff(f.want, got, cmpopts.IgnoreFields(cache.Link{}, "Used"), cmpopts.IgnoreFields(cache.Pointer{}, "Used")); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", f.name, diff)
 	}
 }

@@ -1,6 +1,8 @@
 package cache_test
 
 import (
+	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/berth-cache/berth/cache"
+	"github.com/berth-cache/berth/state"
 )
 
 const day = 24 * time.Hour
@@ -100,6 +103,42 @@ func TestPutLinkAgain(t *testing.T) {
 	put(cache.Link{MediaType: "a/c", Size: 7})
 }
 
+// A tag that is valid for ever is asked of nobody, and an origin is hardly ever written:
+// their use alone has to keep them.
+func TestFactsInUseAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSick()
+		x := newIndex(t, s)
+		want := cache.Pointer{Digest: content, Checked: checked}
+		x.PutPointer(t.Context(), alpine, "3", want)
+		x.PutOrigin(t.Context(), "default", "library/alpine", "aaaa")
+		s.asked()
+		use := func(asked ...string) {
+			t.Helper()
+			p, err := x.Pointer(t.Context(), alpine, "3")
+			if err != nil || p.Digest != want.Digest || !p.Checked.Equal(want.Checked) {
+				t.Errorf("Pointer = %+v, %v", p, err)
+			}
+			if o, err := x.Origin(t.Context(), "default", "library/alpine"); err != nil || o != "aaaa" {
+				t.Errorf("Origin = %q, %v", o, err)
+			}
+			synctest.Wait()
+			got := s.asked()
+			slices.Sort(got)
+			if diff := cmp.Diff(asked, got, emptyIsNil); diff != "" {
+				t.Errorf("calls (-want +got):\n%s", diff)
+			}
+		}
+		use()
+		time.Sleep(day + 1)
+		use("get", "get", "swap", "swap")
+		use()
+		time.Sleep(day + 1)
+		s.fault = func(context.Context, string, string) (bool, error) { return false, state.ErrUnavailable }
+		use("get", "get") // and no harm done
+	})
+}
+
 // How long the state is asked to keep each kind of fact.
 func TestExpiry(t *testing.T) {
 	s := newSick()
@@ -107,7 +146,7 @@ func TestExpiry(t *testing.T) {
 	for _, f := range facts() {
 		f.put(t.Context(), x)
 	}
-	want := map[string]time.Duration{"link": 90 * day, "pointer": 90 * day, "origin": 90 * day, "list": day}
+	want := map[string]time.Duration{"link": 90 * day, "pointer": 90 * day, "origin": 90 * day}
 	if diff := cmp.Diff(want, s.keeps()); diff != "" {
 		t.Errorf("kept for (-want +got):\n%s", diff)
 	}

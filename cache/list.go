@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"context"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -9,13 +8,13 @@ import (
 
 // List is a tag list or a list of referrers as an upstream gave it.
 type List struct {
-	Body      []byte `json:"body"`
-	MediaType string `json:"type"`
+	Body      []byte
+	MediaType string
 	// Next is the query of the page that follows, empty on the last.
-	Next string `json:"next,omitempty"`
+	Next string
 	// Filters names the filters that the upstream says it applied.
-	Filters string    `json:"filters,omitempty"`
-	Checked time.Time `json:"checked"`
+	Filters string
+	Checked time.Time
 }
 
 // listKey holds the query's digest: it is the client's own, of any length and bytes.
@@ -24,12 +23,18 @@ func listKey(r Repository, query string) string {
 }
 
 // List returns the page of r's list that query names ("tags?n=5", "referrers/sha256:…"),
-// or ErrUnknown.
-func (x *Index) List(ctx context.Context, r Repository, query string) (List, error) {
-	return load[List](ctx, x, listKey(r, query))
+// or ErrUnknown. Lists are held in memory alone: whoever asks can make up as many queries
+// as they like, and each of their answers may be megabytes.
+func (x *Index) List(r Repository, query string) (List, error) {
+	if v, ok := x.memory.GetIfPresent(listKey(r, query)); ok {
+		if l, ok := v.(List); ok {
+			return l, nil
+		}
+	}
+	return List{}, ErrUnknown
 }
 
-// PutList keeps a page of a list for a day at most.
-func (x *Index) PutList(ctx context.Context, r Repository, query string, l List) {
-	saveFor(ctx, x, entry[List]{listKey(r, query), l, listsKept})
+// PutList keeps a page of a list.
+func (x *Index) PutList(r Repository, query string, l List) {
+	x.memory.Set(listKey(r, query), l)
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/berth-cache/berth/cache/store"
 )
 
-// Metrics counts fills. A nil *Metrics counts nothing.
+// Metrics counts fills and trouble with the state. A nil *Metrics counts nothing.
 type Metrics struct {
 	running                  prometheus.Gauge
 	started, joined, resumed prometheus.Counter
-	failed                   *prometheus.CounterVec
+	failed, stateErrors      *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics of this package with r; usage tells what the store
@@ -37,6 +37,12 @@ func NewMetrics(r prometheus.Registerer, usage func() store.Usage) *Metrics {
 		failed: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "berth_fills_failed_total", Help: "Fills that kept nothing, by reason.",
 		}, []string{"reason"}),
+		stateErrors: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "berth_state_errors_total", Help: "Calls of the state that went wrong, which pulls do without.",
+		}, []string{"op"}),
+	}
+	for _, op := range []string{opRead, opWrite, opDelete, opScan} {
+		m.stateErrors.WithLabelValues(op)
 	}
 	for _, reason := range reasons {
 		m.failed.WithLabelValues(reason)
@@ -60,6 +66,16 @@ const (
 	reasonLength    = "length"
 	reasonStore     = "store"
 	reasonAbandoned = "abandoned"
+)
+
+// The operations of berth_state_errors_total. What is read and makes no sense is opDecode
+// in the log, and counts as opRead.
+const (
+	opRead   = "read"
+	opDecode = "decode"
+	opWrite  = "write"
+	opDelete = "delete"
+	opScan   = "scan"
 )
 
 var reasons = []string{reasonSource, reasonDigest, reasonLength, reasonStore, reasonAbandoned}
@@ -108,4 +124,14 @@ func (m *Metrics) fail(err error) {
 	if m != nil {
 		m.failed.WithLabelValues(reasonOf(err)).Inc()
 	}
+}
+
+func (m *Metrics) stateError(op string) {
+	if m == nil {
+		return
+	}
+	if op == opDecode {
+		op = opRead
+	}
+	m.stateErrors.WithLabelValues(op).Inc()
 }

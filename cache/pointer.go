@@ -21,19 +21,28 @@ type Pointer struct {
 	// Ahead are the upstreams, by fingerprint, that had said "not here" before this one
 	// was asked. A candidate ahead of it that is not among them was added since.
 	Ahead []string `json:"ahead,omitempty"`
+	// Used is when the pointer was last known to be in use, to within a day.
+	Used time.Time `json:"used"`
 }
 
 func pointerKey(r Repository, tag string) string {
 	return key("pointer", r.Upstream, r.Name, tag)
 }
 
-// Pointer returns what tag points to in r, or ErrUnknown.
+// Pointer returns what tag points to in r, or ErrUnknown. It counts as a use: pointers
+// unused for 90 days expire, however long their tag is valid.
 func (x *Index) Pointer(ctx context.Context, r Repository, tag string) (Pointer, error) {
-	return load[Pointer](ctx, x, pointerKey(r, tag))
+	k := pointerKey(r, tag)
+	p, err := load[Pointer](ctx, x, k)
+	if err == nil && time.Since(p.Used) > refreshEvery {
+		refresh(ctx, x, k, func(p *Pointer) { p.Used = time.Now() })
+	}
+	return p, err
 }
 
 // PutPointer moves tag in r.
 func (x *Index) PutPointer(ctx context.Context, r Repository, tag string, p Pointer) {
+	p.Used = time.Now()
 	save(ctx, x, pointerKey(r, tag), p)
 	x.memory.Set(key("known", r.Upstream, r.Name), true)
 }
@@ -55,7 +64,7 @@ func (x *Index) Known(ctx context.Context, r Repository) bool {
 	for _, kind := range []string{"pointer", "link"} {
 		found, err := x.state.Scan(ctx, state.Range{Prefix: key(kind, r.Upstream, r.Name, ""), Limit: 1})
 		if err != nil {
-			x.complain("scan", k, err)
+			x.complain(opScan, k, err)
 			return false
 		}
 		if len(found) > 0 {
@@ -66,16 +75,3 @@ func (x *Index) Known(ctx context.Context, r Repository) bool {
 	return false
 }
 
-// Origin returns the fingerprint of the upstream that a registry's repository comes from,
-// or ErrUnknown.
-func (x *Index) Origin(ctx context.Context, registry, repository string) (string, error) {
-	return load[string](ctx, x, key("origin", registry, repository))
-}
-
-// PutOrigin records the upstream that a registry's repository comes from.
-func (x *Index) PutOrigin(ctx context.Context, registry, repository, upstream string) {
-	if held, err := x.Origin(ctx, registry, repository); err == nil && held == upstream {
-		return
-	}
-	save(ctx, x, key("origin", registry, repository), upstream)
-}

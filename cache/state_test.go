@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -21,7 +22,7 @@ var errState = errors.New("state burns")
 // sick is a state in memory that fails on demand and writes down what it was asked. It
 // keeps what expires, and says for how long it was asked to.
 type sick struct {
-	// fault, if set, says of a call ("get", "put", "delete" or "scan") whether it has its
+	// fault, if set, says of a call ("get", "put", "swap", "delete" or "scan") whether it has its
 	// effect and what it returns. It may wait on ctx. It is set between calls only.
 	fault func(ctx context.Context, op, key string) (apply bool, err error)
 
@@ -73,8 +74,15 @@ func (s *sick) Put(ctx context.Context, key string, value []byte, ttl time.Durat
 	})
 }
 
-func (s *sick) CompareAndSwap(context.Context, string, state.Swap) error {
-	return errors.New("the index swaps nothing")
+// CompareAndSwap knows nothing of absent keys: the index swaps only what it has read.
+func (s *sick) CompareAndSwap(ctx context.Context, key string, swap state.Swap) error {
+	return s.call(ctx, "swap", key, func() error {
+		if !bytes.Equal(s.entries[key], swap.Old) {
+			return state.ErrConflict
+		}
+		s.entries[key], s.keep[key] = slices.Clone(swap.New), swap.TTL
+		return nil
+	})
 }
 
 func (s *sick) Delete(ctx context.Context, key string) error {

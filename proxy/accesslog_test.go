@@ -73,7 +73,15 @@ func (l *accessLog) wantLine(t *testing.T, name, want string) {
 	if line := strings.Join(parts, " "); line != want || got["msg"] != "request" {
 		t.Errorf("%s: the line is\n%s, want\n%s", name, line, want)
 	}
-	keys := slices.DeleteFunc(slices.Sorted(maps.Keys(got)), func(k string) bool { return k == "time" || k == "level" || k == "msg" })
+	// Why it is stale, and the path of what led nowhere, stand only where they say something.
+	if stale := got["outcome"] == "stale"; stale != (got["detail"] != nil) || got["detail"] == "" {
+		t.Errorf("%s: outcome %v, detail %v", name, got["outcome"], got["detail"])
+	}
+	if nowhere := got["registry"] == ""; nowhere != (got["path"] != nil) {
+		t.Errorf("%s: registry %q, path %v", name, got["registry"], got["path"])
+	}
+	optional := []string{"time", "level", "msg", "detail", "path"}
+	keys := slices.DeleteFunc(slices.Sorted(maps.Keys(got)), func(k string) bool { return slices.Contains(optional, k) })
 	if diff := cmp.Diff(fields, keys); diff != "" {
 		t.Errorf("%s: fields (-want +got):\n%s", name, diff)
 	}

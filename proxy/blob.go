@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -16,6 +18,18 @@ func (h *Handler) blob(w *response, r *http.Request, q pull.Query) error {
 	b, err := h.puller.Blob(ctx, q)
 	if err != nil {
 		return err
+	}
+	if b.Reader != nil {
+		defer b.Reader.Close()
+	}
+	// An upstream may not tell the size. Then a blob goes out in chunks, ended only when it
+	// is verified; ranges wait for its end, and so does HTTP/1.0, which has no chunks and
+	// cannot tell a connection that was cut from the end.
+	chunks := b.Size < 0 && r.Header.Get("Range") == "" && r.ProtoAtLeast(1, 1)
+	if b.Size < 0 && !chunks {
+		if _, err := b.Reader.Seek(0, io.SeekEnd); err != nil {
+			return broughtIn(err)
+		}
 	}
 	w.came(b.Origin)
 	header := w.Header()
@@ -33,13 +47,22 @@ func (h *Handler) blob(w *response, r *http.Request, q pull.Query) error {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	defer b.Reader.Close()
-	if b.Size < 0 && r.Header.Get("Range") == "" {
-		// The upstream does not tell the size: in chunks, ended only when it is verified.
+	if chunks {
 		w.WriteHeader(http.StatusOK)
 		_, err := w.ReadFrom(b.Reader)
 		return w.copied(b.Reader.Err(), err)
 	}
 	serveContent(w, r, b.Reader, cancel)
 	return w.copied(b.Reader.Err(), w.clientError)
+}
+
+// broughtIn is the answer for a blob whose bytes turned out bad before any was sent.
+func broughtIn(err error) error {
+	if _, ok := errors.AsType[*pull.Error](err); ok || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &apiError{
+		status: http.StatusServiceUnavailable, code: codeUnavailable, outcome: "unavailable", retryAfter: retryLater,
+		message: "the blob cannot be brought in: the upstream's bytes are not what was asked for",
+	}
 }

@@ -140,7 +140,7 @@ func TestWhoseCacheItIs(t *testing.T) {
 			r.blobsOf("app", "", image)
 			r.get("/v2/app/tags/list")
 			if row.kept {
-				r.asked("hub")
+				r.asked("hub", "GET tags app") // lists are in memory alone
 				return
 			}
 			// The bytes are here, but another account has to prove that it may have them.

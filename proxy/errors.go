@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,6 +42,9 @@ type apiError struct {
 	// outcome is the label in metrics and the log.
 	outcome string
 }
+
+// retryLater is when it may be worth asking again for what an ill upstream has.
+const retryLater = 5 * time.Second
 
 type said struct {
 	Upstream string `json:"upstream"`
@@ -139,7 +143,7 @@ func fromPull(e *pull.Error, k kind) *apiError {
 		a.retryAfter = max(e.RetryAfter, time.Second)
 	default:
 		a.status, a.code, a.outcome = http.StatusServiceUnavailable, codeUnavailable, "unavailable"
-		a.retryAfter = max(e.RetryAfter, 5*time.Second)
+		a.retryAfter = max(e.RetryAfter, retryLater)
 	}
 	return a
 }
@@ -148,7 +152,7 @@ func fromPull(e *pull.Error, k kind) *apiError {
 func (h *Handler) fail(w *response, r *http.Request, err error) {
 	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
 		w.outcome = "client_gone"
-		return
+		panic(http.ErrAbortHandler) // else an empty 200 goes to a client that only half left
 	}
 	e := asAPI(err, w.kind)
 	w.outcome = e.outcome
@@ -170,21 +174,30 @@ func (h *Handler) fail(w *response, r *http.Request, err error) {
 	} else {
 		header.Set("Cache-Status", "berth; detail="+e.outcome)
 	}
-	writeError(w, e)
+	if w.hint != "" && (e.status == http.StatusNotFound || e.status == http.StatusForbidden) {
+		own := *e
+		own.message += w.hint
+		e = &own
+	}
+	writeError(w, e, r.Method)
 }
 
-func writeError(w http.ResponseWriter, e *apiError) {
+func writeError(w http.ResponseWriter, e *apiError, method string) {
 	type item struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 		Detail  []said `json:"detail,omitempty"`
 	}
-	body, err := json.Marshal(map[string][]item{"errors": {{e.code, e.message, e.detail}}})
-	if err != nil {
-		body = []byte(`{"errors":[]}`)
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false) // nobody reads it as HTML, and people read it with curl
+	if err := encoder.Encode(map[string][]item{"errors": {{e.code, e.message, e.detail}}}); err != nil {
+		body.WriteString(`{"errors":[]}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(e.status)
-	_, _ = w.Write(body) //nolint:errcheck // the client is told as much as it will hear
+	if method != http.MethodHead {
+		_, _ = w.Write(body.Bytes()) //nolint:errcheck // the client is told as much as it will hear
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/berth-cache/berth/catalog"
@@ -95,10 +96,11 @@ func (h *Handler) serve(w *response, r *http.Request, req request) error {
 	if route.Namespace != "" {
 		w.Header().Set("OCI-Namespace", route.Namespace)
 	}
+	w.hint = officialHint(route)
 	q := pull.Query{Route: route, Tag: req.tag, Digest: req.digest, Head: req.head}
 	switch req.kind {
 	case kindPing:
-		return h.ping(w, r, req)
+		return pong(w, r)
 	case kindManifest:
 		w.reference = req.tag + string(req.digest)
 		return h.manifest(w, r, q)
@@ -113,9 +115,23 @@ func (h *Handler) serve(w *response, r *http.Request, req request) error {
 	}
 }
 
-// ping answers that this is a registry, and, where a path stands before /v2/, that the
+// officialHint is for who asks for "alpine" the way they do at Docker Hub, where the name
+// is short for library/alpine. In a walk it is not: other upstreams have an "alpine" too.
+func officialHint(route catalog.Route) string {
+	if strings.Contains(route.Repository, "/") || len(route.Candidates) == 1 {
+		return ""
+	}
+	for _, u := range route.Candidates {
+		if u.DockerHub() {
+			return "; Docker Hub's official image of that name is library/" + route.Repository
+		}
+	}
+	return ""
+}
+
+// pong answers a ping: that this is a registry, and, where a path stands before /v2/, that the
 // path leads to one.
-func (h *Handler) ping(w *response, r *http.Request, _ request) error {
+func pong(w *response, r *http.Request) error {
 	w.outcome = "ping"
 	w.Header().Set("Cache-Status", "berth; hit")
 	return writeBody(w, r, "application/json", []byte("{}"))

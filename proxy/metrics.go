@@ -43,14 +43,21 @@ func (h *Handler) finish(w *response, r *http.Request) {
 		status = 499 // the client left before there was an answer
 	}
 	// Neither query nor credentials: what is named here may be read by many.
-	h.access.LogAttrs(r.Context(), slog.LevelInfo, "request",
+	line := []slog.Attr{
 		slog.String("method", method(r)), slog.Int("status", status),
 		slog.String("registry", w.registry), slog.String("repository", w.repository),
 		slog.String("kind", string(w.kind)), slog.String("reference", w.reference),
 		slog.String("upstream", w.upstream), slog.String("outcome", w.outcome),
 		slog.Int64("bytes", w.bytes), slog.Duration("took", time.Since(w.began)),
 		slog.String("client", r.RemoteAddr), slog.String("agent", clip(r.UserAgent())),
-	)
+	}
+	if w.detail != "" {
+		line = append(line, slog.String("detail", w.detail)) // why it is stale
+	}
+	if w.registry == "" {
+		line = append(line, slog.String("path", clip(r.URL.Path))) // led to nothing: all there is
+	}
+	h.access.LogAttrs(r.Context(), slog.LevelInfo, "request", line...)
 }
 
 // method is the request's, short enough for a log.

@@ -22,7 +22,9 @@ type response struct {
 
 	kind                            kind
 	registry, repository, reference string
-	upstream, outcome               string
+	upstream, outcome, detail       string
+	// hint is added to the message if the name leads to nothing.
+	hint string
 
 	status      int
 	bytes       int64
@@ -40,7 +42,7 @@ var (
 
 // came sets the headers that tell where an answer comes from.
 func (w *response) came(o pull.Origin) {
-	w.upstream, w.outcome = o.Upstream, string(o.Outcome)
+	w.upstream, w.outcome, w.detail = o.Upstream, string(o.Outcome), o.Detail
 	header := w.Header()
 	header.Set("Cache-Status", cacheStatus(o))
 	header.Set("Age", strconv.Itoa(int(o.Age.Seconds())))
@@ -77,7 +79,7 @@ func (w *response) WriteHeader(status int) {
 		writeError(&rangeError{w.ResponseWriter, w}, &apiError{
 			status: status, code: codeUnsupported,
 			message: "the blob does not have that range of bytes, or it cannot be read: Content-Range tells the blob's size",
-		})
+		}, http.MethodGet)
 		return
 	}
 	w.ResponseWriter.WriteHeader(status)

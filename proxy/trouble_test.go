@@ -279,7 +279,7 @@ func TestTwoBerthsShareWhatTheyLearn(t *testing.T) {
 	two.pulled(manifestPath("app", "1"), image.Manifest)
 	two.blobsOf("app", "", image)
 	two.get("/v2/app/tags/list")
-	two.asked("other", "GET manifest app@"+short(image.Digest), "GET blob app@"+short(image.Layers[0]), "GET blob app@"+short(image.Config))
+	two.asked("other", "GET manifest app@"+short(image.Digest), "GET blob app@"+short(image.Layers[0]), "GET blob app@"+short(image.Config), "GET tags app")
 	two.asked("hub") // where it is not, the other Berth found out
 
 	// That the repository is known is shared, too: a refusal does not lead elsewhere.

@@ -103,7 +103,6 @@ func (p *Puller) locate(ctx context.Context, q Query) (*located, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.remember(ctx, q.Route, got.from)
 		return &located{from: got.from}, nil
 	}
 	src := newSource(p, q, nil)
@@ -144,7 +143,6 @@ func (p *Puller) blobHead(ctx context.Context, q Query, u *catalog.Upstream, lin
 		if err != nil {
 			return nil, err
 		}
-		p.remember(ctx, q.Route, got.from)
 		return &located{from: got.from, size: got.value.Size}, nil
 	})
 	defer fl.leave()
@@ -162,5 +160,4 @@ func (p *Puller) blobHead(ctx context.Context, q Query, u *catalog.Upstream, lin
 // found notes that u's repository has answered 200 for a blob, of size bytes as it says.
 func (p *Puller) found(ctx context.Context, q Query, u *catalog.Upstream, size int64) {
 	p.index.PutLink(ctx, q.at(u), cache.Blob, q.Digest, cache.Link{Size: size})
-	p.remember(ctx, q.Route, u)
 }

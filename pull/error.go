@@ -14,7 +14,8 @@ const (
 	NotFound Reason = iota + 1
 	// Denied: none has it for us, and none says for certain that it does not exist.
 	Denied
-	// Refused: the upstream that it belongs to refuses the configured credential.
+	// Refused: the upstream that it belongs to refuses us: the configured credential, or a
+	// repository that it gave before.
 	Refused
 	// Limited: the upstream that it belongs to wants fewer requests.
 	Limited
@@ -44,6 +45,12 @@ type Error struct {
 	gone bool // the upstream that a tag came from says that it is there no more
 }
 
+// ill says that the upstream has it, or may, and that something is wrong with it or with
+// our login.
+func (e *Error) ill() bool {
+	return !e.gone && e.Reason != NotFound && e.Reason != Denied
+}
+
 // Error is a sentence fit to show a client, e.g.
 // "library/foo:1 not found: docker-hub: no such repository; quay: not found".
 func (e *Error) Error() string {
@@ -55,7 +62,7 @@ func (e *Error) Error() string {
 	case Denied:
 		b.WriteString(" not found, or not allowed to us")
 	case Refused:
-		b.WriteString(" cannot be fetched: the upstream refuses the configured credential")
+		b.WriteString(" cannot be fetched: the upstream that it belongs to refuses us")
 	case Limited:
 		b.WriteString(" cannot be fetched: the upstream limits requests")
 	case Unavailable:

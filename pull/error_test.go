@@ -16,7 +16,7 @@ func TestErrorText(t *testing.T) {
 	}{
 		{"not found", pull.Error{Reason: pull.NotFound, Answers: answers}, "app:1 not found: hub: no such repository; quay: not found"},
 		{"denied", pull.Error{Reason: pull.Denied, Answers: answers[:1]}, "app:1 not found, or not allowed to us: hub: no such repository"},
-		{"refused", pull.Error{Reason: pull.Refused, Answers: answers[:1]}, "app:1 cannot be fetched: the upstream refuses the configured credential: hub: no such repository"},
+		{"refused", pull.Error{Reason: pull.Refused, Answers: answers[:1]}, "app:1 cannot be fetched: the upstream that it belongs to refuses us: hub: no such repository"},
 		{"limited", pull.Error{Reason: pull.Limited}, "app:1 cannot be fetched: the upstream limits requests"},
 		{"unavailable", pull.Error{Reason: pull.Unavailable}, "app:1 cannot be fetched now"},
 	}

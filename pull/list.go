@@ -35,7 +35,7 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 	if origin := p.origin(ctx, pg.Route); origin != nil {
 		order = []*catalog.Upstream{origin}
 	}
-	held, from := p.heldPage(ctx, pg, order)
+	held, from := p.heldPage(pg, order)
 	if from != nil && (from.ListValidity == catalog.Forever || time.Since(held.Checked) < from.ListValidity) {
 		return listing{held, Origin{Upstream: from.Name, Outcome: Hit, Age: time.Since(held.Checked)}}, nil
 	}
@@ -47,7 +47,7 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 			return listing{}, err
 		}
 		got.value.Checked = time.Now()
-		p.index.PutList(ctx, pg.at(got.from), pg.name, got.value)
+		p.index.PutList(pg.at(got.from), pg.name, got.value)
 		return listing{got.value, Origin{Upstream: got.from.Name, Outcome: Miss}}, nil
 	})
 	defer fl.leave()
@@ -69,9 +69,9 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 }
 
 // heldPage is the page as the first upstream gave it that is known to have it.
-func (p *Puller) heldPage(ctx context.Context, pg page, order []*catalog.Upstream) (cache.List, *catalog.Upstream) {
+func (p *Puller) heldPage(pg page, order []*catalog.Upstream) (cache.List, *catalog.Upstream) {
 	for _, u := range order {
-		if l, err := p.index.List(ctx, pg.at(u), pg.name); err == nil {
+		if l, err := p.index.List(pg.at(u), pg.name); err == nil {
 			return l, u
 		}
 	}

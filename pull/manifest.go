@@ -200,7 +200,6 @@ func (p *Puller) findManifest(ctx context.Context, q Query, prefer *catalog.Upst
 	if err != nil {
 		return nil, err
 	}
-	p.remember(ctx, q.Route, got.from)
 	return got.value, nil
 }
 
@@ -262,8 +261,8 @@ func (p *Puller) confirm(ctx context.Context, u *catalog.Upstream, q Query, kind
 		return cache.Link{}, err
 	}
 	answer.Body.Close()
-	if answer.Digest != "" && answer.Digest.Algorithm() == q.Digest.Algorithm() && answer.Digest != q.Digest {
-		return cache.Link{}, broken(u, manifestRef{q.at(u), q.Digest.String(), q.Digest}, fmt.Errorf("it answered for the digest %s with %s", q.Digest, answer.Digest))
+	if err := p.proves(ctx, q, kind, answer); err != nil {
+		return cache.Link{}, broken(u, manifestRef{q.at(u), q.Digest.String(), q.Digest}, err)
 	}
 	link := cache.Link{Size: answer.Size}
 	if kind == cache.Manifest {
@@ -271,4 +270,30 @@ func (p *Puller) confirm(ctx context.Context, u *catalog.Upstream, q Query, kind
 	}
 	p.index.PutLink(ctx, q.at(u), kind, q.Digest, link)
 	return link, nil
+}
+
+// proves tells whether an answer of 200 is about q's digest, and not a portal's that says
+// 200 to everything: what it claims must fit, and fit the bytes if we hold them.
+func (p *Puller) proves(ctx context.Context, q Query, kind cache.Kind, answer *upstream.Response) error {
+	if answer.Digest != "" && answer.Digest.Algorithm() == q.Digest.Algorithm() && answer.Digest != q.Digest {
+		return fmt.Errorf("it answered for the digest %s with %s", q.Digest, answer.Digest)
+	}
+	if size, err := p.contents.Stat(ctx, q.Digest); err == nil && answer.Size >= 0 && answer.Size != size {
+		return fmt.Errorf("it answered with %d bytes for content of %d", answer.Size, size)
+	}
+	if kind == cache.Blob {
+		if answer.Digest == "" && answer.MediaType == "text/html" {
+			return errors.New("it answered with a web page")
+		}
+		return nil
+	}
+	if !known(answer.MediaType) {
+		return fmt.Errorf("its type %q is no manifest's", answer.MediaType)
+	}
+	body, err := p.contents.ReadAll(ctx, q.Digest, upstream.MaxManifestBytes)
+	if err != nil {
+		return nil //nolint:nilerr // not held: the bytes are inspected when they come
+	}
+	_, err = inspect(body, answer.MediaType)
+	return err
 }

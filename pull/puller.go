@@ -137,8 +137,13 @@ func (p *Puller) origin(ctx context.Context, route catalog.Route) *catalog.Upstr
 	return nil
 }
 
-// remember makes u the repository's origin, unless it has one that still stands.
+// remember makes u, which won a walk for a tag, the repository's origin, unless it has one
+// that still stands. Only a walk over all upstreams of the registry tells: who names one,
+// or a digest, would else choose where others' tags come from.
 func (p *Puller) remember(ctx context.Context, route catalog.Route, u *catalog.Upstream) {
+	if len(route.Candidates) < len(route.Registry.Upstreams) {
+		return
+	}
 	held := p.origin(ctx, route)
 	if held == u {
 		return

@@ -3,6 +3,7 @@ package pull
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -31,8 +32,18 @@ func (p *Puller) Manifest(ctx context.Context, q Query) (*Manifest, error) {
 	if err == nil {
 		return p.pointed(ctx, q, r)
 	}
-	if stale, ok := at.stale(err); held && ok {
+	stale, ok := at.stale(err)
+	if held && ok {
 		return p.pointed(ctx, q, stale)
+	}
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		err = search{Query: q}.failed(Unavailable, []Answer{{at.from.Name, "no answer in time"}}, 0)
+	}
+	if e, isPull := errors.AsType[*Error](err); isPull && held && e.ill() {
+		own := *e
+		own.Answers = append(slices.Clone(e.Answers), Answer{"berth", fmt.Sprintf(
+			"holds a copy, which %s last confirmed %s ago: longer than it may be served for", at.from.Name, at.age().Round(time.Second))})
+		return nil, &own
 	}
 	return nil, err
 }

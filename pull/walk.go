@@ -73,7 +73,12 @@ func walk[T any](ctx context.Context, p *Puller, s search, ask func(context.Cont
 		if s.verified || s.Route.Registry.NextOnError {
 			continue
 		}
-		next := slices.Index(s.order, p.origin(ctx, s.Route))
+		// Where a tag was found before it has to be found again; else the origin may have it.
+		home := s.known
+		if home == nil {
+			home = p.origin(ctx, s.Route)
+		}
+		next := slices.Index(s.order, home)
 		if next <= i {
 			break
 		}

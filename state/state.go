@@ -19,8 +19,8 @@ var (
 const (
 	// MaxKeyBytes is the longest key a Store takes.
 	MaxKeyBytes = 1024
-	// MaxValueBytes is the largest value a Store takes: a list of 8 MiB fits, encoded.
-	MaxValueBytes = 16 << 20
+	// MaxValueBytes is the largest value a Store takes.
+	MaxValueBytes = 8 << 20
 )
 
 // Entry is one key with its value.

@@ -155,16 +155,19 @@ func (k *keyring) worked(l login, repository string) {
 	}
 }
 
-// good tells whether the credential is good while repository is refused: it worked not
-// long ago, or the token service still gives a token for the repository that last worked.
-// Where none has, it is asked what "docker login" asks, for a token without a scope.
-// An error that is not a refusal says that nothing could be found out.
+// workedLately tells whether the credential worked not long ago.
+func (k *keyring) workedLately() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return !k.goodAt.IsZero() && time.Since(k.goodAt) < goodFor
+}
+
+// good asks whether the credential is good while repository is refused: whether the token
+// service still gives a token for the repository that last worked. Where none has, it is
+// asked what "docker login" asks, for a token without a scope. An error that is not a
+// refusal says that nothing could be found out.
 func (k *keyring) good(ctx context.Context, repository string) (bool, error) {
 	k.mu.Lock()
-	if time.Since(k.goodAt) < goodFor && !k.goodAt.IsZero() {
-		k.mu.Unlock()
-		return true, nil
-	}
 	s := k.scheme
 	if s == nil || s.basic {
 		k.mu.Unlock()

@@ -31,7 +31,7 @@ func TestMetrics(t *testing.T) {
 berth_upstream_fetched_bytes_total{kind="blob",upstream="hub"} 14
 # HELP berth_upstream_token_requests_total Questions to token services by upstream and result: ok or the class of the error.
 # TYPE berth_upstream_token_requests_total counter
-berth_upstream_token_requests_total{result="ok",upstream="hub"} 1
+berth_upstream_token_requests_total{result="ok",upstream="hub"} 2
 berth_upstream_token_requests_total{result="refused",upstream="hub"} 1
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want),

@@ -45,7 +45,12 @@ func (c *Client) judgeLogin(ctx context.Context, e *Error, l login, repository s
 		}
 		return
 	}
-	good, err := c.keys.good(ctx, repository) // a token that was just given counts
+	if c.keys.workedLately() { // a token that was just given counts
+		// To Basic a 401 is about the login, whatever worked a minute ago; 403 is about rights.
+		c.judgeCredential(e, l.grant.value != "" || e.Status == http.StatusForbidden)
+		return
+	}
+	good, err := c.keys.good(ctx, repository)
 	if err != nil {
 		c.explain(ctx, e, repository, err)
 		return
@@ -103,6 +108,8 @@ func (c *Client) explainToken(ctx context.Context, e *Error, repository string, 
 			e.Message = c.missingOrPrivate()
 		}
 	default:
+		// The service has just refused our login, for this repository at least: what worked
+		// a minute ago says nothing, or a changed password would send names elsewhere.
 		good, err := c.keys.good(ctx, repository)
 		if err != nil && !refused(err) {
 			c.explain(ctx, e, repository, err)

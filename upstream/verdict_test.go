@@ -159,7 +159,7 @@ func TestLoginVerdicts(t *testing.T) {
 		{
 			name: "good login, token service refuses the repository, just worked", login: true, worked: true,
 			setup: func(r *upstreamtest.Registry) { r.RequireToken(user, password); r.RefuseMissing(403) },
-			want:  upstream.Denied, asked: []string{token},
+			want:  upstream.Denied, asked: []string{token, last},
 		},
 		{
 			name: "good login, token service refuses the repository, worked long ago", login: true, worked: true,
