@@ -137,8 +137,11 @@ func (c *Client) ask(ctx context.Context, r Request) (*http.Response, *Error) {
 			return resp, nil
 		}
 		f := c.readFault(resp)
-		c.log.DebugContext(ctx, "upstream has no content for us", "upstream", c.cfg.Name,
-			"op", r.op(), "status", f.status, "code", f.code, "text", f.text)
+		// A request without a login is how a registry's challenge is learned.
+		if f.status != http.StatusUnauthorized || l.header != "" {
+			c.log.DebugContext(ctx, "upstream has no content for us", "upstream", c.cfg.Name,
+				"op", r.op(), "status", f.status, "code", f.code, "text", f.text)
+		}
 		if !f.unauthorised() || try == maxLogins || l.fresh(mark) {
 			return nil, c.judge(ctx, r, l, f)
 		}

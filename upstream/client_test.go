@@ -1,6 +1,7 @@
 package upstream_test
 
 import (
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -208,5 +209,25 @@ func TestClosed(t *testing.T) {
 	}
 	if got := reg.Requests(); len(got) != 0 {
 		t.Errorf("registry saw %q", got)
+	}
+}
+
+// TestFaultsInTheLog wants one line for each answer that says no, with one name on it, and
+// none for the challenge that a first request is sent to learn.
+func TestFaultsInTheLog(t *testing.T) {
+	reg := upstreamtest.New(t)
+	reg.AddImage("library/alpine", "3", []byte("layer"))
+	reg.RequireToken(user, password)
+	var log strings.Builder
+	c := newClient(t, reg.Start(t), withLogin, func(cfg *upstream.Config) {
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	fetch(t, c, manifest("library/alpine", "3"))
+	if log.Len() > 0 {
+		t.Errorf("a pull that went well logs\n%s", log.String())
+	}
+	refused(t, c, manifest("library/alpine", "none"))
+	if lines := log.String(); strings.Count(lines, "\n") != 1 || strings.Count(lines, " upstream=hub ") != 1 || !strings.Contains(lines, " status=404 ") {
+		t.Errorf("a missing tag logs\n%s", lines)
 	}
 }
