@@ -20,7 +20,7 @@ type Config struct {
 	// Listen. Empty, which only `ops: ""` gives, means none. Default 127.0.0.1:5001.
 	Ops string
 	// Data is the folder that holds content and embedded state. A relative path in a file
-	// starts at the file's folder. Default /var/lib/berth; ./berth-data without a file.
+	// starts at the file's folder, and Load makes it absolute. Default /var/lib/berth; ./berth-data without a file.
 	Data string
 	// State says where small durable facts live.
 	State State
@@ -36,8 +36,8 @@ type Config struct {
 
 // State says where small durable facts live.
 type State struct {
-	// Redis is the URL (redis://, rediss:// or unix://) of a server that several replicas
-	// share. It may hold a password, hence a Secret. Empty means embedded, below Data.
+	// Redis is the URL (redis:// or rediss://) of a server that several replicas share. It
+	// may hold a password, hence a Secret. Empty means embedded, below Data.
 	Redis Secret
 }
 
@@ -59,7 +59,8 @@ const (
 	LogJSON LogFormat = "json"
 )
 
-// Upstream is one remote registry with the account to use there. The durations are zero
+// Upstream is one remote registry with the account to use there; no two have the same URL
+// and user name, by which their content is kept apart. The durations are zero
 // or more; those that may be Forever say so.
 type Upstream struct {
 	// Name is the upstream's key in the file: [a-z0-9]([a-z0-9._-]*[a-z0-9])?.
@@ -69,7 +70,8 @@ type Upstream struct {
 	URL *url.URL
 	// Hosts are the names by which clients may choose this upstream, as host or
 	// host:port, lower-case and without duplicates: those of the file in its order, then
-	// the URL's own unless listed. No two upstreams of one registry share one.
+	// the URL's own unless listed, and for Docker Hub docker.io and index.docker.io. No
+	// two upstreams of one registry share one.
 	Hosts []string
 	// Username and Password are both set or both empty. The user name holds no colon.
 	Username string

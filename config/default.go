@@ -3,6 +3,7 @@ package config
 import (
 	"log/slog"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -16,6 +17,12 @@ const (
 	// defaultRegistry is the registry that needs no path in an image's name.
 	defaultRegistry = "default"
 )
+
+// hubHost is the registry that Docker Hub's images come from, and hubNames are what the
+// images are called by.
+const hubHost = "registry-1.docker.io"
+
+var hubNames = []string{"docker.io", "index.docker.io"}
 
 // Default returns the configuration that holds without a file: Docker Hub, Docker
 // Hardened Images, Microsoft and Quay behind one registry, without credentials, on
@@ -55,10 +62,10 @@ func builtin() []Upstream {
 	upstream := func(name, host string, more ...string) Upstream {
 		u := newUpstream(name)
 		u.URL = &url.URL{Scheme: "https", Host: host}
-		u.Hosts = append(more, host)
+		u.Hosts = append(slices.Clone(more), host)
 		return u
 	}
-	hub := upstream("docker-hub", "registry-1.docker.io", "docker.io", "index.docker.io")
+	hub := upstream("docker-hub", hubHost, hubNames...)
 	dhi := upstream("dhi", "dhi.io")
 	dhi.Hardened = true
 	return []Upstream{hub, dhi, upstream("mcr", "mcr.microsoft.com"), upstream("quay", "quay.io")}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -16,13 +17,21 @@ const (
 	maxCABytes       = 4 << 20  // a whole system's bundle has 0.3 MiB
 )
 
+// shellForm is how a path starts that a shell would expand; ./ before it says that a folder
+// is really called so.
+var shellForm = regexp.MustCompile(`^(?:~(?:$|/)|\$([A-Za-z_][A-Za-z0-9_]*))`)
+
 // filePath reads the path of a file or folder, made relative to the configuration's folder.
 func (v value) filePath(into *string) bool {
 	var s string
 	if !v.text(&s) {
 		return false
 	}
-	switch {
+	switch m := shellForm.FindStringSubmatch(s); {
+	case m != nil && m[1] == "":
+		return v.faultf("%s starts with ~, which only a shell understands; write ${HOME}%s", show(s), s[1:])
+	case m != nil:
+		return v.faultf("%s has a variable without braces; write ${%s}%s", show(s), m[1], s[len(m[0]):])
 	case s == "":
 	case filepath.IsAbs(s):
 		*into = filepath.Clean(s)

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -23,9 +22,14 @@ var levels = map[string]slog.Level{
 
 // Load reads the configuration file at path, and the files it names. env looks variables
 // up, as os.LookupEnv does; nil has none. The error is Faults when the file was read but
-// says something wrong; otherwise it wraps what opening or reading it gave.
+// says something wrong; otherwise it wraps what opening or reading it gave, and has the
+// full path that was looked for.
 func Load(path string, env func(string) (string, bool)) (*Config, error) {
-	f, err := os.Open(path)
+	full, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	f, err := os.Open(full)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
@@ -34,7 +38,7 @@ func Load(path string, env func(string) (string, bool)) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	d := &decoder{file: path, folder: filepath.Dir(path), env: env, open: true}
+	d := &decoder{file: path, folder: filepath.Dir(full), env: env, open: true}
 	return d.config(data)
 }
 
@@ -122,11 +126,25 @@ func (v value) state(s *State) {
 	}
 	// The parser's error would repeat parts of the URL, which holds a password.
 	u, err := url.Parse(text)
-	if err != nil || !slices.Contains([]string{"redis", "rediss", "unix"}, u.Scheme) || u.Host == "" && u.Path == "" {
+	switch {
+	case err == nil && u.Scheme == "unix":
+		redis.faultf("is a socket, which berth does not connect to; write redis://:password@host:6379/0")
+		return
+	case err != nil || !validRedis(u) || strings.Contains(text, "#"):
 		redis.faultf("is no URL of a Redis server; write redis://:password@host:6379/0, or rediss:// for TLS, with %%XX for any of / ? # @ %% in the password")
 		return
 	}
 	s.Redis = NewSecret(text)
+}
+
+// validRedis tells whether u is redis://[[user]:password@]host[:port][/database]. Anything
+// more can only be a piece of a password that was not encoded.
+func validRedis(u *url.URL) bool {
+	password, _ := u.User.Password()
+	database := strings.Trim(u.Path, "/")
+	return (u.Scheme == "redis" || u.Scheme == "rediss") && u.Hostname() != "" &&
+		u.RawQuery == "" && !u.ForceQuery && (u.User.Username() == "" || password != "") &&
+		(database == "" || digits.MatchString(database))
 }
 
 // log reads the log block.

@@ -36,8 +36,17 @@ func TestFaultsOfTheTopLevel(t *testing.T) {
 		{"ops on the default of listen", "ops: 0.0.0.0:5000\n", `berth.yaml:1: ops: 0.0.0.0:5000 takes the port of listen (127.0.0.1:5000); write another port, or "" to have none`},
 		{"listen on the default of ops", "listen: \"[::]:5001\"\n", "berth.yaml:1: listen: [::]:5001 takes the port of ops (127.0.0.1:5001 unless written); write another port, or ops with another"},
 		{"data empty", "data: ${EMPTY}\n", "berth.yaml:1: data: is empty; write the path of a folder, or remove the key to have /var/lib/berth"},
+		{"data in a home folder", "data: ~/berth\n", `berth.yaml:1: data: "~/berth" starts with ~, which only a shell understands; write ${HOME}/berth`},
+		{"data in a home folder, by variable", "data: $HOME/berth\n", `berth.yaml:1: data: "$HOME/berth" has a variable without braces; write ${HOME}/berth`},
+		{"redis on a socket", "state: {redis: \"unix:///run/redis.sock\"}\n", "berth.yaml:1: state.redis: is a socket, which berth does not connect to; write redis://:password@host:6379/0"},
+		{"redis with a port alone", "state: {redis: \"redis://:6379\"}\n", redisFault},
 		{"redis of another scheme", "state: {redis: \"http://x\"}\n", redisFault},
 		{"redis without host", "state: {redis: \"redis://\"}\n", redisFault},
+		{"redis with a query", "state: {redis: \"redis://h?db=1\"}\n", redisFault},
+		{"redis with an empty query", "state: {redis: \"redis://h?\"}\n", redisFault},
+		{"redis with a fragment", "state: {redis: \"redis://h/0#\"}\n", redisFault},
+		{"redis with a name for its database", "state: {redis: \"redis://h/one\"}\n", redisFault},
+		{"redis with a user alone", "state: {redis: \"redis://u@h\"}\n", redisFault},
 		{"redis that does not parse", "state: {redis: \"redis://:hunter%2@cache\"}\n", redisFault},
 		{"unknown level", "log: {level: trace}\n", `berth.yaml:1: log.level: "trace" is not known; write one of debug, info, warn, error`},
 		{"unknown format", "log: {format: xml}\n", `berth.yaml:1: log.format: "xml" is not known; write one of text, json`},
@@ -171,6 +180,34 @@ func TestLoadWithoutFile(t *testing.T) {
 	}
 	if _, found := errors.AsType[config.Faults](err); found {
 		t.Error("a file that is not there has faults")
+	}
+}
+
+// What a message names must be found from any folder.
+func TestLoadByARelativePath(t *testing.T) {
+	dir := folder(t, map[string]string{"berth.yaml": "data: data\n", "bad.yaml": "upstreams: {a: {url: \"https://a.example\", ca_file: none}}\n"})
+	t.Chdir(dir)
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load("berth.yaml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{c.Data}
+	for _, file := range []string{"bad.yaml", "none.yaml"} {
+		if _, err := config.Load(file, nil); err != nil {
+			got = append(got, err.Error())
+		}
+	}
+	want := []string{
+		filepath.Join(dir, "data"),
+		`bad.yaml:1: upstreams.a.ca_file: the file "` + filepath.Join(dir, "none") + `" does not exist; create it or mend the path, which starts at this file's folder unless it starts with /`,
+		"configuration: open " + filepath.Join(dir, "none.yaml") + ": no such file or directory",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 

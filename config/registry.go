@@ -86,6 +86,9 @@ func (r *Registry) path(f fields, p pair, taken map[string]pair) {
 	case r.Name == defaultRegistry:
 	case r.Path == "":
 		v.faultf("is empty, which only the registry default may be; write a path, or remove the key to have %s", show(r.Name))
+	case v.node == nil && !validKey.MatchString(p.key): // told already
+	case v.node == nil && !validPath.MatchString(r.Path):
+		p.keyFaultf("cannot be the path in image names, which the name is unless path is written: a path has lower-case letters and digits, with - or _ between them, and no dots; write a path, or name the registry %s", show(pathLike(r.Name)))
 	case !validPath.MatchString(r.Path):
 		v.faultf("%s is no path of a registry; write lower-case letters and digits, with - or _ between them and / between parts, without dots", show(r.Path))
 	case first == "virtual_registries" || slices.Contains(strings.Split(r.Path, "/"), "v2"):
@@ -97,18 +100,26 @@ func (r *Registry) path(f fields, p pair, taken map[string]pair) {
 	}
 }
 
+// pathLike makes a name that would do as a path of one that does not.
+func pathLike(name string) string {
+	parts := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	})
+	return strings.Join(parts, "-")
+}
+
 // checkHosts faults hosts that two upstreams of one registry share; a name with such a
 // host could mean either.
 func (d *decoder) checkHosts(registries []Registry, places map[string][]pair) {
-	type clash struct{ upstream, host string }
+	type clash struct{ upstream, place string } // a url may give several hosts
 	reported := map[clash]bool{}
 	for _, r := range registries {
 		owner := map[string]pair{}
 		for _, name := range fileOrder(r.Upstreams, places) {
 			for _, at := range places[name] {
 				other, shared := owner[at.key]
-				if shared && !reported[clash{name, at.key}] {
-					reported[clash{name, at.key}] = true
+				if shared && !reported[clash{name, at.path}] {
+					reported[clash{name, at.path}] = true
 					at.faultf("%s is a host of upstream %s too (line %d), and registry %s has both; keep it in one, or put the upstreams in registries of their own",
 						at.key, other.key, other.line, r.Name)
 				}

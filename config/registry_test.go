@@ -60,7 +60,8 @@ func TestFaultsOfRegistries(t *testing.T) {
 		{"path with a dot", "registries: {hub: {path: quay.io, " + built + "}}\n", `berth.yaml:1: registries.hub.path: "quay.io"` + path},
 		{"path that starts with a slash", "registries: {hub: {path: /hub, " + built + "}}\n", `berth.yaml:1: registries.hub.path: "/hub"` + path},
 		{"path in capitals", "registries: {hub: {path: Hub, " + built + "}}\n", `berth.yaml:1: registries.hub.path: "Hub"` + path},
-		{"name that is no path", "registries:\n  team.1: {" + built + "}\n", `berth.yaml:2: registries.team.1.path: "team.1"` + path},
+		{"name that is no path", "registries:\n  team.1: {" + built + "}\n", `berth.yaml:2: registries.team.1: cannot be the path in image names, which the name is unless path is written: a path has lower-case letters and digits, with - or _ between them, and no dots; write a path, or name the registry "team-1"`},
+		{"name of an upstream's host", "registries:\n  docker.io:\n    " + built + "\n", `berth.yaml:2: registries.docker.io: cannot be the path in image names, which the name is unless path is written: a path has lower-case letters and digits, with - or _ between them, and no dots; write a path, or name the registry "docker-io"`},
 		{"path of the API", "registries: {hub: {path: hub/v2, " + built + "}}\n", `berth.yaml:1: registries.hub.path: "hub/v2"` + reserved},
 		{"path of registries by id", "registries: {virtual_registries: {" + built + "}}\n", `berth.yaml:1: registries.virtual_registries.path: "virtual_registries"` + reserved},
 		{"one path twice", "registries:\n  a: {" + built + "}\n  b:\n    path: a\n    " + built + "\n", `berth.yaml:4: registries.b.path: "a" is the path of registry a too (line 2); write another`},
@@ -75,7 +76,7 @@ func TestFaultsOfSharedHosts(t *testing.T) {
 	const upstreams = `upstreams:
   a: {url: "https://a.example", hosts: [x.example]}
   b: {url: "https://b.example", hosts: [x.example]}
-  c: {url: "https://a.example:443"}
+  c: {url: "https://a.example:443", username: u, password: x}
 `
 	const end = "; keep it in one, or put the upstreams in registries of their own"
 	testFaults(t, []faultTest{
@@ -87,6 +88,12 @@ func TestFaultsOfSharedHosts(t *testing.T) {
 		{
 			"told of the later one, once", upstreams + "registries:\n  p: {upstreams: [b, a]}\n  q: {upstreams: [a, b]}\n",
 			"berth.yaml:3: upstreams.b.hosts[0]: x.example is a host of upstream a too (line 2), and registry p has both" + end,
+		},
+	})
+	testFaults(t, []faultTest{
+		{
+			"of Docker Hub, told once", "upstreams:\n  a: {url: \"https://registry-1.docker.io\"}\n  b: {url: \"https://registry-1.docker.io\", username: u, password: x}\n",
+			"berth.yaml:3: upstreams.b.url: docker.io is a host of upstream a too (line 2), and registry default has both" + end,
 		},
 	})
 	parse(t, upstreams+"registries:\n  p: {upstreams: [a]}\n  q: {upstreams: [b, c]}\n")

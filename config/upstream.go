@@ -3,6 +3,7 @@ package config
 import (
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -11,6 +12,12 @@ var upstreamKeys = []string{
 	"negative_validity", "list_validity", "max_stale", "max_stale_refused", "keep_deleted",
 	"realms", "private", "ca_file",
 }
+
+// version is the path of the registry API, which is often pasted with a URL.
+var version = regexp.MustCompile(`^v[12]/?$`)
+
+// hubSites are taken for Docker Hub's registry, which answers elsewhere.
+var hubSites = []string{"docker.io", "index.docker.io", "hub.docker.com"}
 
 var validKey = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$`)
 
@@ -29,13 +36,28 @@ func (v value) upstreams() (upstreams []Upstream, places map[string][]pair) {
 		v.faultf("is empty; name at least one upstream, or remove the key to have the built-in ones")
 	}
 	places = map[string][]pair{}
+	accounts := map[string]pair{}
 	for _, p := range pairs {
 		p.named()
 		u := newUpstream(p.key)
 		places[p.key] = p.upstream(&u)
 		upstreams = append(upstreams, u)
+		p.account(u, accounts)
 	}
 	return upstreams, places
+}
+
+// account faults an upstream with the URL and user name of one before it.
+func (p pair) account(u Upstream, taken map[string]pair) {
+	if u.URL == nil {
+		return
+	}
+	id := u.URL.String() + " " + u.Username
+	if other, twice := taken[id]; twice {
+		p.keyFaultf("has the url and username of upstream %s (line %d): they would share one cache; make them one upstream", other.key, other.line)
+		return
+	}
+	taken[id] = p
 }
 
 // upstream reads one upstream into u, which has the defaults, and returns its hosts.
@@ -46,8 +68,14 @@ func (v value) upstream(u *Upstream) []pair {
 	}
 	host := f.get("url").upstreamURL(&u.URL)
 	hosts := f.get("hosts").hosts()
-	if own := (pair{key: host, value: f.get("url")}); host != "" && !contains(hosts, host) {
-		hosts = append(hosts, own)
+	own := []string{host}
+	if host == hubHost {
+		own = append(slices.Clone(hubNames), host)
+	}
+	for _, h := range own {
+		if h != "" && !contains(hosts, h) {
+			hosts = append(hosts, pair{key: h, line: f.get("url").line, value: f.get("url")})
+		}
 	}
 	u.Hosts = names(hosts)
 	u.Realms = names(f.get("realms").hosts())
@@ -108,6 +136,10 @@ func (v value) upstreamURL(into **url.URL) string {
 		v.faultf("names no host%s", want)
 	case fault != "":
 		v.faultf("%s", fault)
+	case slices.Contains(hubSites, host):
+		v.faultf("names %s, where Docker Hub's registry is not; write https://%s", host, hubHost)
+	case path != "" && version.MatchString(path):
+		v.faultf("has the path %s of the registry API; drop it: write %s://%s", show("/"+path), scheme, host)
 	case path != "":
 		v.faultf("has the path %s; write %s://%s and put the path before the repository in image names", show("/"+path), scheme, host)
 	default:

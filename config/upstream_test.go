@@ -80,7 +80,13 @@ func TestFaultsOfURL(t *testing.T) {
 		{"https://bob:hunt/er2@quay.io", "holds a user name or password; write them as username and password"},
 		{"https://quay.io?x=y", "has a query or a fragment" + want},
 		{"https://quay.io/#x", "has a query or a fragment" + want},
-		{"https://quay.io/v2/", `has the path "/v2/"; write https://quay.io and put the path before the repository in image names`},
+		{"https://quay.io/v2/", `has the path "/v2/" of the registry API; drop it: write https://quay.io`},
+		{"https://quay.io/cache/", `has the path "/cache/"; write https://quay.io and put the path before the repository in image names`},
+		{"https://registry-1.docker.io/v2/", `has the path "/v2/" of the registry API; drop it: write https://registry-1.docker.io`},
+		{"https://registry-1.docker.io/v1", `has the path "/v1" of the registry API; drop it: write https://registry-1.docker.io`},
+		{"https://docker.io", "names docker.io, where Docker Hub's registry is not; write https://registry-1.docker.io"},
+		{"https://hub.docker.com/", "names hub.docker.com, where Docker Hub's registry is not; write https://registry-1.docker.io"},
+		{"https://index.docker.io/v1/", "names index.docker.io, where Docker Hub's registry is not; write https://registry-1.docker.io"},
 		{"https://quay io", `"quay io" is no host name; write only a host, such as registry.example.com or 10.0.0.7:5000`},
 		{"https://quay.io.", `"quay.io." is no host name; write only a host, such as registry.example.com or 10.0.0.7:5000`},
 		{"https://1.2.3", `"1.2.3" is no host name; write only a host, such as registry.example.com or 10.0.0.7:5000`},
@@ -146,6 +152,36 @@ func TestFaultsOfUpstreams(t *testing.T) {
 		{"not private, but it is", "upstreams:\n  a:\n    url: http://10.0.0.1\n    private: false\n", "berth.yaml:4: upstreams.a.private: is false, but the url names the private address 10.0.0.1; remove the key, or write true"},
 		{"password in clear text", "upstreams:\n  a: {url: \"http://a.example\", username: u, password: x}\n", "berth.yaml:2: upstreams.a.url: would send the password in clear text; write https://, or private: true if a.example is in your own network"},
 	})
+}
+
+func TestFaultsOfTwoUpstreamsThatAreOne(t *testing.T) {
+	const login = ", username: u, password: x}\n"
+	testFaults(t, []faultTest{
+		{
+			"anonymous", "upstreams:\n  a: {url: \"https://a.example\"}\n  b: {url: \"HTTPS://A.example:443/\"}\nregistries:\n  a: {upstreams: [a]}\n  b: {upstreams: [b]}\n",
+			"berth.yaml:3: upstreams.b: has the url and username of upstream a (line 2): they would share one cache; make them one upstream",
+		},
+		{
+			"one account", "upstreams:\n  a: {url: \"https://a.example\"" + login + "  b: {url: \"https://a.example\", private: true" + login + "registries:\n  a: {upstreams: [a]}\n  b: {upstreams: [b]}\n",
+			"berth.yaml:3: upstreams.b: has the url and username of upstream a (line 2): they would share one cache; make them one upstream",
+		},
+	})
+	parse(t, "upstreams:\n  a: {url: \"https://a.example\"}\n  b: {url: \"https://a.example\""+login+"registries:\n  a: {upstreams: [a]}\n  b: {upstreams: [b]}\n")
+}
+
+func TestDockerHubHasItsNamesByItself(t *testing.T) {
+	for _, test := range []struct {
+		keys string
+		want []string
+	}{
+		{"", []string{"docker.io", "index.docker.io", "registry-1.docker.io"}},
+		{", hosts: [hub.example]", []string{"hub.example", "docker.io", "index.docker.io", "registry-1.docker.io"}},
+		{", hosts: [registry-1.docker.io, docker.io]", []string{"registry-1.docker.io", "docker.io", "index.docker.io"}},
+	} {
+		if diff := cmp.Diff(test.want, only(t, `url: "https://registry-1.docker.io:443"`+test.keys).Hosts); diff != "" {
+			t.Errorf("hosts with %q (-want +got):\n%s", test.keys, diff)
+		}
+	}
 }
 
 func TestPasswordInClearTextOnAPrivateNetwork(t *testing.T) {
