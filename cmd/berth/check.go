@@ -20,6 +20,15 @@ func check(cfg *config.Config, out io.Writer) error {
 	if _, err := newCatalog(cfg, clients); err != nil {
 		return err
 	}
+	if url := cfg.State.Redis.Reveal(); url != "" {
+		r, err := newRedis(url, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return err
+		}
+		if err := r.Close(); err != nil {
+			return err
+		}
+	}
 	fmt.Fprintf(out, "The configuration is valid.\n\nlisten %s   ops %s   data %s   state %s\n\n",
 		cfg.Listen, orNone(cfg.Ops), cfg.Data, stateName(cfg))
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)

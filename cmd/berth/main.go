@@ -16,6 +16,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/berth-cache/berth/config"
@@ -32,14 +33,19 @@ Without --config, and without BERTH_CONFIG in the environment, Berth listens on
 127.0.0.1:5000 with Docker Hub, dhi.io, MCR and Quay behind it and keeps its data in
 ./berth-data. Every key of the file is explained in docs/configuration.md.
 
-Exit status: 0 done, 1 failed, 2 wrong usage or a faulty configuration.
+Exit status: 0 done, 1 failed, 2 wrong usage or a faulty or missing configuration.
 `
 
-// errUsage is printed with the usage already; only the exit status is left to say.
-var errUsage = errors.New("wrong usage")
+var (
+	// errUsage ends the errors of whoever called the program.
+	errUsage = errors.New("see berth --help")
+	// errNothing is told by the usage, which has been printed.
+	errNothing = errors.New("no command")
+)
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A terminal that goes away ends Berth in order as well: the configuration is not read again.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	// A second signal ends the process at once: after the first, signals are the system's again.
 	context.AfterFunc(ctx, stop)
 	os.Exit(exitStatus(run(ctx, os.Args[1:], os.Stdout)))
@@ -50,7 +56,10 @@ func exitStatus(err error) int {
 	switch faults, faulty := errors.AsType[config.Faults](err); {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
+	case errors.Is(err, errNothing):
+		return 2
 	case errors.Is(err, errUsage):
+		fmt.Fprintln(os.Stderr, "berth:", err)
 		return 2
 	case faulty:
 		fmt.Fprintln(os.Stderr, faults)
@@ -64,7 +73,7 @@ func exitStatus(err error) int {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
 		fmt.Fprint(os.Stderr, usage)
-		return errUsage
+		return errNothing
 	}
 	switch args[0] {
 	case "serve":
@@ -86,28 +95,32 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		fmt.Fprint(out, usage)
 		return nil
 	default:
-		fmt.Fprintf(os.Stderr, "berth: there is no command %q\n\n%s", args[0], usage)
-		return errUsage
+		if strings.HasPrefix(args[0], "-") {
+			return fmt.Errorf("%q stands where serve, check or version belongs; %w", args[0], errUsage)
+		}
+		return fmt.Errorf("there is no command %q; %w", args[0], errUsage)
 	}
 }
 
 // configured parses a command's flags and loads the configuration that they name.
 func configured(command string, args []string) (*config.Config, error) {
 	flags := flag.NewFlagSet("berth "+command, flag.ContinueOnError)
-	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
+	flags.SetOutput(io.Discard) // the error is printed at the end, where it is seen
 	path := flags.String("config", os.Getenv("BERTH_CONFIG"), "")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil, err
-		}
-		return nil, errUsage
-	}
-	if flags.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "berth: berth %s takes no argument %q; a configuration is named with --config\n\n%s", command, flags.Arg(0), usage)
-		return nil, errUsage
-	}
-	if *path == "" {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(os.Stderr, usage)
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w; %w", err, errUsage)
+	case flags.NArg() > 0:
+		return nil, fmt.Errorf("berth %s takes no argument %q, a configuration is named with --config; %w", command, flags.Arg(0), errUsage)
+	case *path == "":
 		return config.Default(), nil
 	}
-	return config.Load(*path, os.LookupEnv)
+	cfg, err := config.Load(*path, os.LookupEnv)
+	if _, faulty := errors.AsType[config.Faults](err); err != nil && !faulty {
+		return nil, fmt.Errorf("%w; %w", err, errUsage)
+	}
+	return cfg, err
 }

@@ -77,12 +77,13 @@ func TestCommands(t *testing.T) {
 		"help of a command":   {[]string{"serve", "-h"}, ended{0, "", usage}},
 		"version":             {[]string{"version"}, ended{0, v, ""}},
 		"--version":           {[]string{"--version"}, ended{0, v, ""}},
-		"unknown command":     {[]string{"server"}, ended{2, "", "berth: there is no command \"server\"\n\n" + usage}},
-		"unknown flag":        {[]string{"serve", "--port", "1"}, ended{2, "", "flag provided but not defined: -port\n" + usage}},
-		"flag without value":  {[]string{"check", "--config"}, ended{2, "", "flag needs an argument: -config\n" + usage}},
-		"argument":            {[]string{"serve", "a.yaml"}, ended{2, "", "berth: berth serve takes no argument \"a.yaml\"; a configuration is named with --config\n\n" + usage}},
-		"missing file":        {[]string{"check", "--config", "/none/berth.yaml"}, ended{1, "", "berth: configuration: open /none/berth.yaml: no such file or directory\n"}},
-		"missing file, serve": {[]string{"serve", "--config", "/none/berth.yaml"}, ended{1, "", "berth: configuration: open /none/berth.yaml: no such file or directory\n"}},
+		"unknown command":     {[]string{"server"}, ended{2, "", "berth: there is no command \"server\"; see berth --help\n"}},
+		"flag for a command":  {[]string{"--confg", "a.yaml"}, ended{2, "", "berth: \"--confg\" stands where serve, check or version belongs; see berth --help\n"}},
+		"unknown flag":        {[]string{"serve", "--port", "1"}, ended{2, "", "berth: flag provided but not defined: -port; see berth --help\n"}},
+		"flag without value":  {[]string{"check", "--config"}, ended{2, "", "berth: flag needs an argument: -config; see berth --help\n"}},
+		"argument":            {[]string{"serve", "a.yaml"}, ended{2, "", "berth: berth serve takes no argument \"a.yaml\", a configuration is named with --config; see berth --help\n"}},
+		"missing file":        {[]string{"check", "--config", "/none/berth.yaml"}, ended{2, "", "berth: configuration: open /none/berth.yaml: no such file or directory; see berth --help\n"}},
+		"missing file, serve": {[]string{"serve", "--config", "/none/berth.yaml"}, ended{2, "", "berth: configuration: open /none/berth.yaml: no such file or directory; see berth --help\n"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(test.want, runs(t, test.args...)); diff != "" {

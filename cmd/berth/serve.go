@@ -21,12 +21,15 @@ import (
 	"github.com/berth-cache/berth/config"
 	"github.com/berth-cache/berth/proxy"
 	"github.com/berth-cache/berth/pull"
+	"github.com/berth-cache/berth/state"
 	"github.com/berth-cache/berth/upstream"
 )
 
 const (
-	// drainBound is how long running pulls may take to finish after a stop was asked for.
+	// drainBound is how long running requests may take to finish after a stop was asked for.
 	drainBound = 30 * time.Second
+	// stateBound is how long the state is waited for at the start, only to warn.
+	stateBound = time.Second
 	// headerBound is how long a client may take to send a request's header.
 	headerBound = 30 * time.Second
 	idleBound   = 2 * time.Minute
@@ -37,12 +40,14 @@ const (
 type berth struct {
 	handler http.Handler
 	metrics *prometheus.Registry
+	facts   state.Store
+	logger  *slog.Logger
 	closers []func(ctx context.Context) error
 }
 
 // assemble makes all parts of a cache from its configuration, without listening yet.
 func assemble(ctx context.Context, cfg *config.Config, logger *slog.Logger) (b *berth, err error) {
-	b = &berth{metrics: prometheus.NewRegistry()}
+	b = &berth{metrics: prometheus.NewRegistry(), logger: logger}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close(ctx))
@@ -71,16 +76,23 @@ func assemble(ctx context.Context, cfg *config.Config, logger *slog.Logger) (b *
 	if err != nil {
 		return b, err
 	}
+	b.facts = facts
 	b.closing(facts.Close)
 	disk, err := store.OpenDisk(filepath.Join(cfg.Data, "content"), store.DiskOptions{Logger: logger})
 	if err != nil {
 		return b, err
 	}
 	b.closing(disk.Close)
-	index := cache.NewIndex(facts, cache.IndexOptions{Logger: logger})
+	counts := cache.NewMetrics(b.metrics, disk.Usage)
+	index := cache.NewIndex(facts, cache.IndexOptions{Logger: logger, Metrics: counts})
 	b.closing(func() error { index.Close(); return nil })
-	contents := cache.NewContents(disk, cache.ContentOptions{Logger: logger, Metrics: cache.NewMetrics(b.metrics, disk.Usage)})
-	b.closers = append(b.closers, contents.Close)
+	contents := cache.NewContents(disk, cache.ContentOptions{Logger: logger, Metrics: counts})
+	b.closers = append(b.closers, func(ctx context.Context) error {
+		if err := contents.Close(ctx); err != nil {
+			logger.Warn("the time to stop is over", "error", err) // what was cut off is fetched anew
+		}
+		return nil
+	})
 	puller := pull.New(pull.Options{
 		Contents: contents, Index: index, Upstreams: pullable(clients),
 		Logger: logger, Metrics: pull.NewMetrics(b.metrics),
@@ -106,7 +118,19 @@ func (b *berth) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// serve runs a cache until ctx ends, then lets running pulls finish within a bound.
+// tryState warns of a state that does not answer: the first to notice would be a pull,
+// and that goes on without it.
+func (b *berth) tryState(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(ctx, stateBound)
+	defer cancel()
+	_, err := b.facts.Get(bounded, "start")
+	if err == nil || errors.Is(err, state.ErrNotFound) || ctx.Err() != nil {
+		return
+	}
+	b.logger.Warn("state cannot be reached, pulls go on without it", "error", err)
+}
+
+// serve runs a cache until ctx ends, then lets running requests finish within a bound.
 func serve(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	logger := newLogger(cfg, out)
 	b, err := assemble(ctx, cfg, logger)
@@ -139,9 +163,11 @@ func serve(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	logger.Info("serving", "address", registry.Addr().String(), "data", cfg.Data, "state", stateName(cfg), "version", version(),
 		"try", "docker pull "+registry.Addr().String()+"/library/alpine")
 
+	serving.Go(func() { b.tryState(ctx) })
+
 	select {
 	case <-ctx.Done():
-		logger.Info("stopping: running pulls may finish", "within", drainBound)
+		logger.Info("stopping: running requests may finish", "within", drainBound)
 	case err = <-failed:
 	}
 	ready.ready.Store(false)
@@ -158,6 +184,7 @@ func drain(ctx context.Context, servers []*http.Server, b *berth) error {
 	var errs []error
 	for _, s := range servers {
 		if err := s.Shutdown(ctx); err != nil {
+			b.logger.Warn("requests were cut off", "error", err)
 			errs = append(errs, s.Close())
 		}
 	}
@@ -178,6 +205,6 @@ func newServer(h http.Handler, logger *slog.Logger) *http.Server {
 		ReadHeaderTimeout: headerBound,
 		IdleTimeout:       idleBound,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
 }

@@ -230,7 +230,27 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	if err := <-result; err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff([]string{"serving", "request", "stopping: running pulls may finish", "stopped"}, messages); diff != "" {
+	if diff := cmp.Diff([]string{"serving", "request", "stopping: running requests may finish", "stopped"}, messages); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)
+	}
+}
+
+func TestServeWithoutItsStateSaysSo(t *testing.T) {
+	p := start(t, t.TempDir(), "state: {redis: \"redis://127.0.0.1:1\"}\n"+upstreamOf("http://127.0.0.1:1", ""))
+	eventually(t, "the log warns", func() bool {
+		return strings.Contains(p.log(), `"level":"WARN","msg":"state cannot be reached, pulls go on without it","error":"get `)
+	})
+	p.want(t, p.url+"/v2/app/manifests/1", 503, nil)
+	_, metrics, err := p.get(p.ops + "/metrics")
+	must(t, err)
+	for _, line := range []string{`berth_state_errors_total{op="delete"} 0`, `berth_state_errors_total{op="read"} 0`} {
+		if got := bytes.Contains(metrics, []byte("\n"+line+"\n")); got != strings.Contains(line, "delete") {
+			t.Errorf("/metrics has %s: %t", line, got)
+		}
+	}
+	p.signal(t, syscall.SIGHUP) // the end of a terminal is a stop like any other
+	p.wantExit(t, 0)
+	if text := p.log(); !strings.Contains(text, `"msg":"stopping: running requests may finish","within":30}`) || !strings.Contains(text, `"msg":"stopped"`) {
+		t.Errorf("the log is\n%s", text)
 	}
 }

@@ -23,9 +23,19 @@ import (
 func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: cfg.Log.Level}
 	if cfg.Log.Format == config.LogJSON {
+		opts.ReplaceAttr = inSeconds
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// inSeconds makes durations numbers of seconds, as Prometheus and jq have them; JSON
+// would have bare nanoseconds.
+func inSeconds(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.Float64Value(a.Value.Duration().Seconds())
+	}
+	return a
 }
 
 // engine is a state with an end.
@@ -38,9 +48,18 @@ type engine interface {
 // file in the data folder.
 func openState(cfg *config.Config, logger *slog.Logger) (engine, error) {
 	if url := cfg.State.Redis.Reveal(); url != "" {
-		return state.NewRedis(state.RedisOptions{URL: state.RedisURL(url)})
+		return newRedis(url, logger)
 	}
 	return state.OpenBolt(filepath.Join(cfg.Data, "state.db"), state.BoltOptions{Logger: logger})
+}
+
+// newRedis makes the engine for a URL. It does not connect.
+func newRedis(url string, logger *slog.Logger) (*state.Redis, error) {
+	r, err := state.NewRedis(state.RedisOptions{URL: state.RedisURL(url), Logger: logger})
+	if err != nil {
+		return nil, fmt.Errorf("state.redis: %w", err)
+	}
+	return r, nil
 }
 
 // newUpstreams returns a client for each upstream, by its configured name. None asks
@@ -67,7 +86,7 @@ func newUpstream(u config.Upstream, logger *slog.Logger, metrics *upstream.Metri
 		Credential: authn.AuthConfig{Username: u.Username, Password: u.Password.Reveal()},
 		Realms:     u.Realms, Private: u.Private, RootCAs: roots,
 		UserAgent: "berth/" + version(),
-		Logger:    logger.With("upstream", u.Name), Metrics: metrics,
+		Logger:    logger, Metrics: metrics,
 	})
 }
 
@@ -96,7 +115,7 @@ func newCatalog(cfg *config.Config, clients map[string]*upstream.Client) (*catal
 	upstreams := map[string]*catalog.Upstream{}
 	for _, u := range cfg.Upstreams {
 		upstreams[u.Name] = &catalog.Upstream{
-			Name: u.Name, ID: clients[u.Name].Fingerprint(), Hosts: u.Hosts,
+			Name: u.Name, ID: clients[u.Name].Fingerprint(), Hosts: u.Hosts, Login: u.Username != "",
 			Validity: u.Validity, NegativeValidity: u.NegativeValidity, ListValidity: u.ListValidity,
 			MaxStale: u.MaxStale, MaxStaleRefused: u.MaxStaleRefused, KeepDeleted: u.KeepDeleted,
 		}
