@@ -39,7 +39,7 @@ type Index struct {
 	count  *Metrics
 
 	behind     sync.WaitGroup // refreshes under way
-	complained atomic.Int64 // unix nanoseconds of the last complaint about the state
+	complained atomic.Int64   // unix nanoseconds of the last complaint about the state
 }
 
 // IndexOptions tunes an Index.

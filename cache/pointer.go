@@ -74,4 +74,3 @@ func (x *Index) Known(ctx context.Context, r Repository) bool {
 	}
 	return false
 }
-

@@ -21,6 +21,9 @@ type Upstream struct {
 	// Hosts are the names clients know it by, lower-case, "host" or "host:port".
 	Hosts []string
 
+	// Login: a credential is configured for it.
+	Login bool
+
 	Validity         time.Duration // how long a tag is served without asking; 0 asks every time
 	NegativeValidity time.Duration // how long "not here" is believed
 	ListValidity     time.Duration // like Validity, for tag lists, referrers and signature tags

@@ -169,7 +169,7 @@ func (r *rig) clients(logger *slog.Logger) (map[string]pull.Upstream, map[string
 		check(r.tb, err)
 		clients[c.Fingerprint()] = c
 		k := &catalog.Upstream{
-			Name: f.name, ID: c.Fingerprint(), Hosts: append(f.hosts, f.name+".test"),
+			Name: f.name, ID: c.Fingerprint(), Hosts: append(f.hosts, f.name+".test"), Login: f.user != "",
 			Validity: 24 * time.Hour, NegativeValidity: time.Minute, ListValidity: time.Minute,
 			MaxStale: 30 * 24 * time.Hour, MaxStaleRefused: 24 * time.Hour,
 		}

@@ -65,8 +65,7 @@ func walk[T any](ctx context.Context, p *Puller, s search, ask func(context.Cont
 			repository = repository && verdict.repository
 			continue
 		case Refused:
-			p.metrics.refused(u)
-			p.logger.Error("upstream refuses the configured credential", "upstream", u.Name, "repository", s.Route.Repository, "error", err)
+			p.alarm(s, u, err)
 			return found[T]{}, s.failed(Refused, answers, 0)
 		}
 		ill = s.failed(verdict.reason, nil, verdict.retryAfter)
@@ -94,6 +93,17 @@ func walk[T any](ctx context.Context, p *Puller, s search, ask func(context.Cont
 		e.Reason = Denied
 	}
 	return found[T]{}, e
+}
+
+// alarm tells of a refusal that a person has to look into: a credential that no longer
+// works, or a repository that is not given any more.
+func (p *Puller) alarm(s search, u *catalog.Upstream, err error) {
+	if !u.Login {
+		p.logger.Warn("upstream refuses what it gave before, to anybody", "upstream", u.Name, "repository", s.Route.Repository, "error", err)
+		return
+	}
+	p.metrics.refused(u)
+	p.logger.Error("upstream refuses the configured credential", "upstream", u.Name, "repository", s.Route.Repository, "error", err)
 }
 
 func (s search) failed(reason Reason, answers []Answer, retryAfter time.Duration) *Error {

@@ -1,0 +1,75 @@
+package proxy_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Who names an upstream or a digest does not choose where other people's tags come from.
+func TestOriginIsNotForClientsToChoose(t *testing.T) {
+	for name, path := range map[string]func(evil string) string{
+		"by an upstream's host": func(string) string { return manifestPath("quay.test/victim/app", "evil") },
+		"by ns":                 func(string) string { return manifestPath("victim/app", "evil") + "?ns=quay.test" },
+		"by a digest":           func(evil string) string { return manifestPath("victim/app", evil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, plan{upstreams: []far{{name: "hub"}, {name: "quay"}}})
+			r.hubs["hub"].AddImage("victim/app", "1", []byte("the right one"))
+			evil := r.hubs["quay"].AddImage("victim/app", "evil", []byte("evil"))
+			r.hubs["quay"].Tag("victim/app", "1", evil.Digest)
+			r.pulled(path(evil.Digest.String()), evil.Manifest)
+
+			a := r.get("/v2/victim/app/tags/list")
+			if want := `{"name":"victim/app","tags":["1"]}`; string(a.body) != want {
+				t.Errorf("tags: %s, want %s", a.body, want)
+			}
+			r.hubs["hub"].Stop()
+			r.tells(r.get(manifestPath("victim/app", "1")), failed(503, "UNAVAILABLE", "unavailable", "5"))
+		})
+	}
+}
+
+// A tag comes from where it was found, though the repository's origin is another.
+func TestHeldTagIsNotReplacedByTheOrigins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, plan{upstreams: []far{{name: "hub"}, {name: "quay"}}})
+		one := r.hubs["quay"].AddImage("app", "1", []byte("one"))
+		r.pulled(manifestPath("app", "1"), one.Manifest) // quay is the origin
+		held := r.hubs["hub"].AddImage("app", "2", []byte("two"))
+		r.hubs["quay"].AddImage("app", "2", []byte("quay's two"))
+		time.Sleep(2 * time.Minute)
+		r.pulled(manifestPath("app", "2"), held.Manifest)
+		time.Sleep(day)
+		r.hubs["hub"].Stop()
+		a := r.pulled(manifestPath("app", "2"), held.Manifest)
+		if got, want := a.Header.Get("Cache-Status"), "berth; hit; fwd=stale; detail=upstream-unavailable"; got != want {
+			t.Errorf("Cache-Status %q, want %q", got, want)
+		}
+	})
+}
+
+// A password that was changed a minute after it last worked does not send a name elsewhere.
+func TestJustRevokedCredentialIsNoReasonToAskStrangers(t *testing.T) {
+	for name, revoke := range map[string]func(r *rig){
+		"token": func(r *rig) { r.hubs["corp"].RequireToken("me", "rotated") },
+		"basic": func(r *rig) { r.hubs["corp"].RequireBasic("me", "rotated") },
+	} {
+		timeless(t, name, func(t *testing.T) {
+			r := newRig(t, plan{upstreams: []far{{name: "corp", user: "me", password: "secret"}, {name: "public"}}})
+			if name == "token" {
+				r.hubs["corp"].RequireToken("me", "secret")
+			} else {
+				r.hubs["corp"].RequireBasic("me", "secret")
+			}
+			other := r.hubs["corp"].AddImage("other", "1", []byte("other"))
+			r.hubs["corp"].AddImage("team/app", "1", []byte("ours"))
+			r.hubs["public"].AddImage("team/app", "1", []byte("a stranger's"))
+			r.pulled(manifestPath("other", "1"), other.Manifest)
+			revoke(r)
+			time.Sleep(time.Minute)
+			r.tells(r.get(manifestPath("team/app", "1")), failed(502, "UNAVAILABLE", "refused", ""))
+			r.asked("public")
+		})
+	}
+}
