@@ -21,8 +21,7 @@ unit: ## unit tests with the race detector
 e2e: ## real clients against real registries; docs in e2e/README.md
 	cd e2e && $(GO) test -v -timeout 10m ./...
 
-lint: tools ## formatting, vet, architecture and the rest of .golangci.yml
-	$(BIN)/gofumpt -l -extra . | (! grep .) || { echo 'run bin/gofumpt -extra -w on these'; exit 1; }
+lint: tools ## formatting, vet, architecture and the rest of .golangci.yml; bin/golangci-lint fmt mends the first
 	$(BIN)/golangci-lint run ./...
 	cd e2e && $(BIN)/golangci-lint run --config ../.golangci.yml ./...
 	$(GO) mod tidy -diff
@@ -35,13 +34,10 @@ fuzz: ## run every fuzz target for FUZZTIME
 	  for t in $$(grep -oE '^func Fuzz[A-Za-z]+' $$f | cut -c6-); do \
 	    echo "$$t in $$(dirname $$f)"; $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f); done; done
 
-tools: $(BIN)/golangci-lint $(BIN)/gofumpt
+tools: $(BIN)/golangci-lint
 
 $(BIN)/golangci-lint: tools/go.mod
 	cd tools && $(GO) build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
-
-$(BIN)/gofumpt: tools/go.mod
-	cd tools && $(GO) build -o $@ mvdan.cc/gofumpt
 
 setup: ## with CI=true, as root: install what the tests need from Debian's packages
 	@if [ "$$CI" = true ]; then e2e/setup.sh; fi
