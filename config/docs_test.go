@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"bytes"
 	"os"
 	"regexp"
 	"strings"
@@ -34,6 +35,19 @@ func TestEveryExampleOfTheManualParses(t *testing.T) {
 			t.Errorf("%v\n%s", err, example)
 		}
 	}
+}
+
+// The README's sample is pasted as it is, into an environment that has none of its variables.
+func TestSampleOfTheReadmeParses(t *testing.T) {
+	data, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```").FindSubmatch(data)
+	if m == nil || bytes.Contains(m[1], []byte(" password_file:")) && !bytes.Contains(m[1], []byte("# or password_file:")) {
+		t.Fatalf("no sample, or one that needs a file:\n%s", m)
+	}
+	parse(t, string(m[1]))
 }
 
 func TestManualWritesOutTheDefaults(t *testing.T) {
