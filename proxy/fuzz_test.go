@@ -43,7 +43,7 @@ func TestValidatorsFollowTheGrammar(t *testing.T) {
 }
 
 func FuzzValidators(f *testing.F) {
-	for _, s := range []string{"library/alpine", "a..b", "a___b", "a--b/c", "-a", "a/../b", "A", "a\n", strings.Repeat("a/", 127) + "a", strings.Repeat("a", 256)} {
+	for _, s := range []string{"library/alpine", "a..b", "a___b", "a--b/c", "-a", "a/../b", "A", "a\n", strings.Repeat("a/", 127) + "a", strings.Repeat("a", 256), sha256, sha512, sha256[:70], "sha512:" + hex64, strings.ToUpper(sha256), "sha384:" + hex64} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -52,6 +52,10 @@ func FuzzValidators(f *testing.F) {
 		}
 		if got := validTag(s); got != specTag.MatchString(s) {
 			t.Errorf("validTag(%q) = %t", s, got)
+		}
+		known := strings.HasPrefix(s, "sha256:") || strings.HasPrefix(s, "sha512:")
+		if got := validDigest(s); got != (known && digest.Digest(s).Validate() == nil) {
+			t.Errorf("validDigest(%q) = %t", s, got)
 		}
 	})
 }
