@@ -29,7 +29,6 @@ http {
   access_log {{.Folder}}/access.log combined;
   default_type application/octet-stream;
   sendfile on;
-  tcp_nopush on;
   keepalive_timeout 300s;
   keepalive_requests 100000000;
   client_body_temp_path {{.Folder}}/body;

@@ -18,7 +18,6 @@ const smallest = 64 << 10
 // Stock is what a floor has.
 type Stock struct {
 	Images []image.Spec `json:"images,omitempty"`
-	Pools  []image.Pool `json:"pools,omitempty"`
 }
 
 // item is what stands behind one path: content, or the name of a file.
@@ -45,13 +44,6 @@ func New(s Stock, folder string) (*Handler, error) {
 		}
 		for _, p := range append([]image.Part{m.Config}, m.Layers...) {
 			if err := h.add(m.Repository, p, folder); err != nil {
-				return nil, err
-			}
-		}
-	}
-	for _, pool := range s.Pools {
-		for d, b := range pool.Every(pool.Count) {
-			if err := h.add(pool.Repository, image.Part{Digest: d, Blob: b}, folder); err != nil {
 				return nil, err
 			}
 		}
@@ -103,7 +95,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	header.Set("Content-Length", strconv.Itoa(len(one.content)))
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(one.content) // a client that left is its own trouble
+		w.Write(one.content) //nolint:errcheck // a client that left is its own trouble
 	}
 }
 

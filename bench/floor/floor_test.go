@@ -11,8 +11,7 @@ import (
 
 func TestStockIsServed(t *testing.T) {
 	spec := image.Spec{Repository: "bench/app", Layers: []int64{111, 100_000}}
-	pool := image.Pool{Repository: "pool", Count: 3, Size: 64}
-	h, err := floor.New(floor.Stock{Images: []image.Spec{spec}, Pools: []image.Pool{pool}}, t.TempDir())
+	h, err := floor.New(floor.Stock{Images: []image.Spec{spec}}, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +28,6 @@ func TestStockIsServed(t *testing.T) {
 		"digest":    {"/v2/bench/app/manifests/" + m.Digest.String(), m.Manifest},
 		"small":     {"/v2/bench/app/blobs/" + m.Layers[0].Digest.String(), m.Layers[0].Blob.Bytes()},
 		"large":     {"/v2/bench/app/blobs/" + m.Layers[1].Digest.String(), m.Layers[1].Blob.Bytes()},
-		"pool":      {"/v2/pool/blobs/" + pool.Blob(2).Digest().String(), pool.Blob(2).Bytes()},
 		"not there": {"/v2/pool/blobs/" + m.Layers[1].Digest.String(), nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -24,8 +24,7 @@ const (
 // on the way can make it smaller.
 var pattern = sync.OnceValue(func() []byte {
 	noise := make([]byte, patternPages*pageSize)
-	// A ChaCha8 never fails.
-	_, _ = rand.NewChaCha8(sha256.Sum256([]byte("berth bench"))).Read(noise)
+	rand.NewChaCha8(sha256.Sum256([]byte("berth bench"))).Read(noise) //nolint:errcheck // it never fails
 	return noise
 })
 
@@ -39,17 +38,21 @@ var _ io.ReaderAt = Blob{}
 
 // ReadAt implements io.ReaderAt.
 func (b Blob) ReadAt(p []byte, offset int64) (int, error) {
+	if n := b.read(p, offset); n < len(p) {
+		return n, io.EOF
+	}
+	return len(p), nil
+}
+
+// read fills p with what stands at offset, as far as there is anything.
+func (b Blob) read(p []byte, offset int64) int {
 	n := 0
-	for n < len(p) {
-		at := offset + int64(n)
-		if at >= b.Size {
-			return n, io.EOF
-		}
-		stamp, filling := b.piece(at, int64(len(p)-n))
+	for n < len(p) && offset+int64(n) < b.Size {
+		stamp, filling := b.piece(offset+int64(n), int64(len(p)-n))
 		n += copy(p[n:], stamp)
 		n += copy(p[n:], filling)
 	}
-	return n, nil
+	return n
 }
 
 // Equal tells whether p is what stands at offset.
@@ -94,8 +97,7 @@ func (b Blob) Reader() *io.SectionReader { return io.NewSectionReader(b, 0, b.Si
 // Bytes are all of the blob, for small ones.
 func (b Blob) Bytes() []byte {
 	content := make([]byte, b.Size)
-	// The length is the blob's: there is no end to meet.
-	_, _ = b.ReadAt(content, 0)
+	b.read(content, 0)
 	return content
 }
 
@@ -104,7 +106,7 @@ func (b Blob) Digest() digest.Digest {
 	hash := sha256.New()
 	buffer := make([]byte, min(b.Size, patternPages*pageSize))
 	for offset := int64(0); offset < b.Size; {
-		n, _ := b.ReadAt(buffer, offset)
+		n := b.read(buffer, offset)
 		hash.Write(buffer[:n])
 		offset += int64(n)
 	}

@@ -2,6 +2,7 @@ package image_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"testing"
@@ -60,7 +61,7 @@ func TestEqualSeesEveryByte(t *testing.T) {
 func TestReadAtTheEnd(t *testing.T) {
 	b := image.Blob{Seed: 7, Size: 100}
 	p := make([]byte, 20)
-	if n, err := b.ReadAt(p, 90); n != 10 || err != io.EOF {
+	if n, err := b.ReadAt(p, 90); n != 10 || !errors.Is(err, io.EOF) {
 		t.Errorf("read %d, %v; want 10 and the end", n, err)
 	}
 }

@@ -136,12 +136,17 @@ func (c *conn) ask(request []byte, t Target, head bool) (answer, error) {
 		if offset == 0 {
 			a.first = time.Now()
 		}
-		p, _ := c.in.Peek(int(min(int64(c.in.Buffered()), a.length-offset))) // they are here
+		p, err := c.in.Peek(int(min(int64(c.in.Buffered()), a.length-offset)))
+		if err != nil {
+			return a, fmt.Errorf("read body: %w", err)
+		}
 		if !t.equal(p, offset) {
 			return a, fmt.Errorf("%w from %d on", errBytes, offset)
 		}
-		n, _ := c.in.Discard(len(p)) // they were here
-		offset += int64(n)
+		offset += int64(len(p))
+		if _, err := c.in.Discard(len(p)); err != nil {
+			return a, fmt.Errorf("read body: %w", err)
+		}
 	}
 	return a, nil
 }

@@ -34,6 +34,8 @@ type Verdict struct {
 	Budget string `json:"budget"`
 	// Measured is nil where berth or the one it is compared with has no value.
 	Measured *float64 `json:"measured"`
+	// Shown is Measured for people.
+	Shown string `json:"shown,omitempty"`
 	// Outcome is pass, miss or not measured.
 	Outcome string `json:"outcome"`
 }
@@ -56,7 +58,7 @@ func (r *Row) Judge(budgets []Budget) {
 			values = r.contender(subject).ratios(r.contender(b.Against), b.Column)
 		}
 		if m := stat.Of(values).Median; !math.IsNaN(m) {
-			v.Measured, v.Outcome = &m, Miss
+			v.Measured, v.Outcome, v.Shown = &m, Miss, b.unit(column).format(m)
 			if b.Sense == AtLeast && m >= b.Limit || b.Sense == AtMost && m <= b.Limit {
 				v.Outcome = Pass
 			}
@@ -79,4 +81,12 @@ func (b Budget) text(c Column) string {
 		return fmt.Sprintf("%s %s %.4g × %s", c.Title, b.Sense, b.Limit, b.Against)
 	}
 	return fmt.Sprintf("%s %s %s", c.Title, b.Sense, c.Unit.format(b.Limit))
+}
+
+// unit is that of what is held against the limit.
+func (b Budget) unit(c Column) Unit {
+	if b.Against != "" {
+		return Times
+	}
+	return c.Unit
 }

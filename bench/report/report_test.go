@@ -57,8 +57,8 @@ warm: a title
   floor  60k (30k–66k)    1.00     -        -
   berth  48k (24k–52.8k)  0.80     -        -
   nginx: not measured: it is not installed
-  budget: berth requests/CPU s ≥ 0.75 × floor: pass (0.8)
-  budget: berth requests/CPU s ≥ 50k: MISS (4.8e+04)
+  budget: berth requests/CPU s ≥ 0.75 × floor: 0.80 pass
+  budget: berth requests/CPU s ≥ 50k: 48k MISS
   budget: berth requests/CPU s ≤ 1 × nginx: not measured
   budget: berth p99 ≤ 2ms: not measured
 `

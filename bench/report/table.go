@@ -31,11 +31,7 @@ func (r Row) Write(w io.Writer) error {
 		}
 	}
 	for _, v := range r.Verdicts {
-		measured := ""
-		if v.Measured != nil {
-			measured = fmt.Sprintf(" (%.3g)", *v.Measured)
-		}
-		fmt.Fprintf(&b, "  budget: %s %s: %s%s\n", subject, v.Budget, v.Outcome, measured)
+		fmt.Fprintf(&b, "  budget: %s %s: %s\n", subject, v.Budget, strings.TrimSpace(v.Shown+" "+v.Outcome))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 
 	"github.com/berth-cache/berth/bench/image"
 )
+
+// errOrder says that the desk did not do as it was told.
+var errOrder = errors.New("refused")
 
 // Control is the way to a running upstream's desk.
 type Control struct {
@@ -25,50 +29,65 @@ func NewControl(addr string) *Control {
 // Endpoint tells where clients find the registry.
 func (c *Control) Endpoint(ctx context.Context) (Endpoint, error) {
 	var e Endpoint
-	return e, c.do(ctx, http.MethodGet, "/endpoint", nil, &e)
+	return e, c.get(ctx, "/endpoint", &e)
 }
 
 // Counters tells what the upstream was asked and gave since it started.
 func (c *Control) Counters(ctx context.Context) (Counters, error) {
 	var n Counters
-	return n, c.do(ctx, http.MethodGet, "/counters", nil, &n)
+	return n, c.get(ctx, "/counters", &n)
 }
 
 // AddImage makes the upstream have an image.
 func (c *Control) AddImage(ctx context.Context, s image.Spec) error {
-	return c.do(ctx, http.MethodPost, "/images", s, nil)
+	return c.post(ctx, "/images", s)
 }
 
 // AddPool makes the upstream have a pool's blobs.
 func (c *Control) AddPool(ctx context.Context, p image.Pool) error {
-	return c.do(ctx, http.MethodPost, "/pools", p, nil)
+	return c.post(ctx, "/pools", p)
 }
 
-func (c *Control) do(ctx context.Context, method, path string, order, answer any) error {
+func (c *Control) get(ctx context.Context, path string, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
+	if err != nil {
+		return fmt.Errorf("upstream %s: %w", path, err)
+	}
+	body, err := c.do(req)
+	if err == nil {
+		err = json.Unmarshal(body, answer)
+	}
+	if err != nil {
+		return fmt.Errorf("upstream %s: %w", path, err)
+	}
+	return nil
+}
+
+func (c *Control) post(ctx context.Context, path string, order any) error {
 	content, err := json.Marshal(order)
 	if err != nil {
 		return fmt.Errorf("upstream %s: %w", path, err)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(content))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, bytes.NewReader(content))
 	if err != nil {
 		return fmt.Errorf("upstream %s: %w", path, err)
 	}
-	resp, err := c.client.Do(req)
-	if err != nil {
-		return fmt.Errorf("upstream %s: %w", path, err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxOrder))
-	switch {
-	case err != nil:
-		return fmt.Errorf("upstream %s: %w", path, err)
-	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("upstream %s: %s: %s", path, resp.Status, body)
-	case answer == nil:
-		return nil
-	}
-	if err := json.Unmarshal(body, answer); err != nil {
+	if _, err := c.do(req); err != nil {
 		return fmt.Errorf("upstream %s: %w", path, err)
 	}
 	return nil
+}
+
+// do returns the body of an answer that is 200.
+func (c *Control) do(req *http.Request) ([]byte, error) {
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxOrder))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%w: %s: %s", errOrder, resp.Status, body)
+	}
+	return body, err
 }

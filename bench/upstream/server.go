@@ -100,13 +100,13 @@ func (s *Server) start(l net.Listener, h http.Handler) error {
 	s.endpoint.Certificate = string(encoded)
 	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	s.servers = append(s.servers, server)
-	s.serving.Go(func() { _ = server.ServeTLS(l, "", "") }) // it ends with Close
+	s.serving.Go(func() { server.ServeTLS(l, "", "") }) //nolint:errcheck // it ends with Close
 	return nil
 }
 
 func (s *Server) run(l net.Listener, server *http.Server) {
 	s.servers = append(s.servers, server)
-	s.serving.Go(func() { _ = server.Serve(l) }) // it ends with Close
+	s.serving.Go(func() { server.Serve(l) }) //nolint:errcheck // it ends with Close
 }
 
 func listen(ctx context.Context) (net.Listener, error) {

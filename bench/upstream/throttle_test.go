@@ -17,7 +17,10 @@ func sending(t *testing.T, c upstream.Conditions, size, chunk int) time.Duration
 	defer near.Close()
 	read := make(chan int64)
 	go func() {
-		n, _ := io.Copy(io.Discard, near)
+		n, err := io.Copy(io.Discard, near)
+		if err != nil {
+			t.Error(err)
+		}
 		read <- n
 	}()
 	conn := upstream.Far(far, c)
@@ -63,7 +66,7 @@ func TestPauseEarnsLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		defer near.Close()
-		go func() { _, _ = io.Copy(io.Discard, near) }()
+		go io.Copy(io.Discard, near) //nolint:errcheck // it ends with the pipe
 		conn := upstream.Far(far, upstream.Conditions{BytesPerSecond: 1 << 20})
 		defer conn.Close()
 		time.Sleep(time.Hour)
@@ -89,7 +92,7 @@ func TestNewConnectionWaits(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				near, far := net.Pipe()
 				defer near.Close()
-				go func() { _, _ = near.Write([]byte("hello")) }()
+				go near.Write([]byte("hello")) //nolint:errcheck // nobody reads its end
 				conn := upstream.Far(far, c.conditions)
 				defer conn.Close()
 				start := time.Now()

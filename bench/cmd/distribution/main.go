@@ -51,9 +51,10 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	server := &http.Server{Handler: access.CombinedLoggingHandler(os.Stdout, app), ReadHeaderTimeout: time.Minute}
-	context.AfterFunc(ctx, func() { server.Close() })
+	closed := make(chan error, 1)
+	context.AfterFunc(ctx, func() { closed <- server.Close() })
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
-	return app.Shutdown()
+	return errors.Join(<-closed, app.Shutdown())
 }
