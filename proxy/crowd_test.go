@@ -93,9 +93,7 @@ func (r *rig) pullsAtOnce(repo, tag string, image upstreamtest.Image) {
 	if a := r.do("HEAD", manifestPath(repo, tag)); a.Header.Get("Docker-Content-Digest") != image.Digest.String() {
 		r.tb.Errorf("HEAD: %s, digest %q", a.Status, a.Header.Get("Docker-Content-Digest"))
 	}
-	if body, err := r.bodyOf(manifestPath(repo, image.Digest.String())); err != nil || string(body) != string(image.Manifest) {
-		r.tb.Errorf("manifest: %d bytes, %v", len(body), err)
-	}
+	r.wantBody(manifestPath(repo, image.Digest.String()), image.Manifest)
 	blobs := append(image.Layers[:len(image.Layers):len(image.Layers)], image.Config)
 	crowd(len(blobs), func(i int) {
 		body, err := r.bodyOf(blobPath(repo, blobs[i]))
@@ -115,11 +113,7 @@ func TestCrowdIsOneMissAndOtherwiseJoined(t *testing.T) {
 		hub.Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Release: release, StallAfter: -1})
 		var done sync.WaitGroup
 		done.Go(func() {
-			crowd(50, func(int) {
-				if body, err := r.bodyOf(blobPath("app", d)); err != nil || string(body) != string(layer) {
-					t.Errorf("%d bytes, %v", len(body), err)
-				}
-			})
+			crowd(50, func(int) { r.wantBody(blobPath("app", d), layer) })
 		})
 		synctest.Wait()
 		close(release)
@@ -139,11 +133,7 @@ func TestCrowdOnATagOfWhichOnlyTheDigestIsKnown(t *testing.T) {
 		image := r.hubs["hub"].AddImage("app", "1", noise(1, 10))
 		r.do("HEAD", manifestPath("app", "1"))
 		r.asked("hub", "HEAD manifest app:1")
-		crowd(50, func(int) {
-			if body, err := r.bodyOf(manifestPath("app", "1")); err != nil || string(body) != string(image.Manifest) {
-				t.Errorf("%d bytes, %v", len(body), err)
-			}
-		})
+		crowd(50, func(int) { r.wantBody(manifestPath("app", "1"), image.Manifest) })
 		r.asked("hub", "GET manifest app@"+short(image.Digest))
 	})
 }
@@ -169,11 +159,7 @@ func TestSecondRepositoryIsConfirmedAndJoinsTheFill(t *testing.T) {
 				var done sync.WaitGroup
 				both := func(repo string) {
 					done.Go(func() {
-						crowd(50, func(int) {
-							if body, err := r.bodyOf(blobPath(repo, d)); err != nil || string(body) != string(layer) {
-								t.Errorf("%s: %d bytes, %v", repo, len(body), err)
-							}
-						})
+						crowd(50, func(int) { r.wantBody(blobPath(repo, d), layer) })
 					})
 				}
 				both("one/app")
@@ -207,7 +193,7 @@ func TestRepositoryWithoutTheLayerDoesNotJoinItsFill(t *testing.T) {
 		release := make(chan struct{})
 		hub.Fail(upstreamtest.On("GET blob private/app"), upstreamtest.Fault{Release: release, StallAfter: 20_000})
 		var done sync.WaitGroup
-		done.Go(func() { r.pulled(blobPath("private/app", d), layer) })
+		done.Go(func() { r.wantBody(blobPath("private/app", d), layer) })
 		synctest.Wait()
 		hub.Reset()
 		for _, method := range []string{"GET", "HEAD"} {

@@ -48,6 +48,14 @@ func (r *rig) bodyOf(path string) ([]byte, error) {
 	return body, err
 }
 
+// wantBody is pulled for any goroutine.
+func (r *rig) wantBody(path string, want []byte) {
+	r.tb.Helper()
+	if body, err := r.bodyOf(path); err != nil || string(body) != string(want) {
+		r.tb.Errorf("GET %s: %d bytes, %v; want %d bytes", path, len(body), err, len(want))
+	}
+}
+
 // open begins a GET, whose body the caller reads and closes.
 func (r *rig) open(path string, header ...string) (*http.Response, error) {
 	q, err := http.NewRequestWithContext(context.Background(), http.MethodGet, berthURL+path, http.NoBody)
@@ -352,11 +360,7 @@ func TestSlowFollowerStallsNobody(t *testing.T) {
 		defer slow.Body.Close()
 		var done sync.WaitGroup
 		done.Go(func() {
-			crowd(5, func(int) {
-				if body, err := r.bodyOf(blobPath("app", d)); err != nil || string(body) != string(layer) {
-					t.Errorf("beside a slow one: %d bytes, %v", len(body), err)
-				}
-			})
+			crowd(5, func(int) { r.wantBody(blobPath("app", d), layer) })
 		})
 		synctest.Wait()
 		close(release)

@@ -148,7 +148,7 @@ func TestFillsRunningAndJoined(t *testing.T) {
 		r.hubs["hub"].Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Release: release, StallAfter: 5_000})
 		var done sync.WaitGroup
 		for range 3 {
-			done.Go(func() { r.pulled(blobPath("app", d), noise(1, 10_000)) })
+			done.Go(func() { r.wantBody(blobPath("app", d), noise(1, 10_000)) })
 			synctest.Wait()
 		}
 		during := r.values()

@@ -176,7 +176,7 @@ func TestRangesOfABlobThatIsArriving(t *testing.T) {
 				release := make(chan struct{})
 				r.hubs["hub"].Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Release: release, StallAfter: arrived})
 				var done sync.WaitGroup
-				done.Go(func() { r.pulled(blobPath("app", d), blob) })
+				done.Go(func() { r.wantBody(blobPath("app", d), blob) })
 				synctest.Wait()
 
 				var got answer
