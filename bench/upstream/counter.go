@@ -52,9 +52,12 @@ type countedBody struct {
 
 var _ io.ReaderFrom = (*countedBody)(nil)
 
+// Write counts first and takes back what was not written: whoever has a byte finds it
+// counted.
 func (b *countedBody) Write(p []byte) (int, error) {
+	b.bytes.Add(int64(len(p)))
 	n, err := b.ResponseWriter.Write(p)
-	b.bytes.Add(int64(n))
+	b.bytes.Add(int64(n - len(p)))
 	return n, err
 }
 

@@ -3,7 +3,10 @@ package upstream_test
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -31,6 +34,9 @@ func TestContentAndCounters(t *testing.T) {
 		}
 	}
 	got := w.counters(t)
+	if got.Connections < 1 {
+		t.Error("no connection was counted")
+	}
 	got.Connections = 0 // as many as net/http likes
 	want := upstream.Counters{Requests: 6, Manifests: 1, Blobs: 2, Bytes: int64(len(w.image.Manifest)) + layer.Blob.Size + 64}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -38,6 +44,37 @@ func TestContentAndCounters(t *testing.T) {
 	}
 	if diff := cmp.Diff(upstream.Counters{}, got.Sub(got)); diff != "" {
 		t.Errorf("nothing since then (-want +got):\n%s", diff)
+	}
+}
+
+// leaving takes 70,000 bytes and no more.
+type leaving struct {
+	http.ResponseWriter
+	taken int
+}
+
+func (l *leaving) Write(p []byte) (int, error) {
+	n := min(len(p), 70_000-l.taken)
+	l.taken += n
+	if n < len(p) {
+		return n, io.ErrClosedPipe
+	}
+	return n, nil
+}
+
+// Who leaves half-way has had half.
+func TestCountedAsFarAsWritten(t *testing.T) {
+	for name, size := range map[string]int{"part": 50_000, "all at once": 1_000_000} {
+		w, count := upstream.Counted(&leaving{})
+		source := strings.NewReader(strings.Repeat("x", size))
+		var err error
+		for range 2 {
+			_, err = io.Copy(w, source)
+			source.Reset(strings.Repeat("x", size))
+		}
+		if err == nil || count() != 70_000 {
+			t.Errorf("%s: counted %d, %v", name, count(), err)
+		}
 	}
 }
 
