@@ -5,7 +5,7 @@ GO ?= go
 BIN := $(CURDIR)/bin
 TESTFLAGS ?= -race -shuffle=on -timeout 8m
 
-.PHONY: help build test unit e2e lint fuzz tools setup clean
+.PHONY: help build test unit e2e lint fuzz bench tools setup clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,6 +33,9 @@ fuzz: ## run every fuzz target for FUZZTIME
 	@set -e; for f in $$(grep -rl --include='*_test.go' '^func Fuzz' . | grep -v '^./e2e'); do \
 	  for t in $$(grep -oE '^func Fuzz[A-Za-z]+' $$f | cut -c6-); do \
 	    echo "$$t in $$(dirname $$f)"; $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f); done; done
+
+bench: ## measure berth beside its peers; docs/benchmarks.md, BENCHFLAGS=-mini for a trial
+	cd bench && $(GO) run . $(BENCHFLAGS)
 
 tools: $(BIN)/golangci-lint
 
