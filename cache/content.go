@@ -41,6 +41,9 @@ type ContentOptions struct {
 	// Orphans is how many fills run on at a time after their last client left: 8 if
 	// zero, none if negative. Others pause.
 	Orphans int
+	// MemoryBytes is how many bytes of small content are held in memory as well: 64 MiB if
+	// zero, none if negative.
+	MemoryBytes int64
 	// Keep is how long a paused fill keeps its bytes for a resume: 10 minutes if zero.
 	Keep time.Duration
 }
@@ -49,6 +52,7 @@ type ContentOptions struct {
 // in. All methods are safe for concurrent use.
 type Contents struct {
 	store   store.Store
+	small   small
 	log     *slog.Logger
 	metrics *Metrics
 	keep    time.Duration
@@ -80,6 +84,10 @@ func NewContents(s store.Store, opts ContentOptions) *Contents {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
+	if opts.MemoryBytes == 0 {
+		opts.MemoryBytes = defaultMemory
+	}
+	c.small = newSmall(opts.MemoryBytes)
 	if c.keep <= 0 {
 		c.keep = defaultKeep
 	}
@@ -99,6 +107,7 @@ func (c *Contents) Close(ctx context.Context) error {
 		close(c.closing)
 	}
 	c.mu.Unlock()
+	defer c.small.close()
 	done := make(chan struct{})
 	go func() {
 		c.running.Wait()
@@ -120,6 +129,9 @@ func (c *Contents) Close(ctx context.Context) error {
 
 // Stat tells the size in bytes of content that is complete, or returns ErrNotHeld.
 func (c *Contents) Stat(ctx context.Context, d digest.Digest) (int64, error) {
+	if b, ok := c.small.get(ctx, d); ok {
+		return int64(len(b)), nil
+	}
 	if f := c.find(d); f != nil && f.progress.complete() {
 		return f.progress.total(), nil
 	}
@@ -133,6 +145,9 @@ func (c *Contents) Stat(ctx context.Context, d digest.Digest) (int64, error) {
 // Open opens content that is complete, or returns ErrNotHeld. Reads end with ctx. The
 // caller closes the Reader.
 func (c *Contents) Open(ctx context.Context, d digest.Digest) (*Reader, error) {
+	if b, ok := c.small.get(ctx, d); ok {
+		return inMemory(ctx, b), nil
+	}
 	// Content whose commit is still being synced is complete. The fills are looked at
 	// first: what has left them is in the store.
 	if f := c.joinComplete(d); f != nil {
@@ -142,29 +157,58 @@ func (c *Contents) Open(ctx context.Context, d digest.Digest) (*Reader, error) {
 	if err != nil {
 		return nil, storeError(ctx, "open", err)
 	}
-	return &Reader{ctx: ctx, content: content, size: size}, nil
+	r := &Reader{ctx: ctx, content: content, size: size}
+	if !c.small.takes(size) {
+		return r, nil
+	}
+	b, err := r.drain()
+	if err != nil {
+		return nil, fmt.Errorf("open content %s: %w", d, err)
+	}
+	c.hold(ctx, d, b)
+	return inMemory(ctx, b), nil
 }
 
 // ReadAll returns content that is complete, of at most limit bytes; else ErrNotHeld or
-// ErrTooLarge.
-func (c *Contents) ReadAll(ctx context.Context, d digest.Digest, limit int64) (b []byte, err error) {
+// ErrTooLarge. The bytes are shared: nobody may change them.
+func (c *Contents) ReadAll(ctx context.Context, d digest.Digest, limit int64) ([]byte, error) {
+	if b, ok := c.small.get(ctx, d); ok && int64(len(b)) <= limit {
+		return b, nil
+	}
 	r, err := c.Open(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
 	if r.Size() > limit {
-		return nil, fmt.Errorf("read content %s of %d bytes, limit %d: %w", d, r.Size(), limit, ErrTooLarge)
+		return nil, errors.Join(fmt.Errorf("read content %s of %d bytes, limit %d: %w", d, r.Size(), limit, ErrTooLarge), r.Close())
 	}
-	b = make([]byte, r.Size())
-	if _, err := io.ReadFull(r, b); err != nil {
+	b, err := r.drain()
+	if err != nil {
 		return nil, fmt.Errorf("read content %s: %w", d, err)
 	}
 	return b, nil
 }
 
+// hold keeps b in memory, unless the store has let go of it meanwhile.
+func (c *Contents) hold(ctx context.Context, d digest.Digest, b []byte) {
+	if !c.small.takes(int64(len(b))) {
+		return
+	}
+	c.small.put(d, b)
+	if _, err := c.store.Stat(ctx, d); err != nil {
+		c.small.drop(d)
+	}
+}
+
+// drain reads all of a content whose size is known, and closes it.
+func (r *Reader) drain() ([]byte, error) {
+	b := make([]byte, r.Size())
+	_, err := io.ReadFull(r, b)
+	return b, errors.Join(err, r.Close())
+}
+
 // Put keeps b as content d, or returns ErrMismatch. It is for small content, such as
-// manifests, that the caller has in memory.
+// manifests, that the caller has in memory. Nobody may change b any more.
 func (c *Contents) Put(ctx context.Context, d digest.Digest, b []byte) error {
 	v, err := newVerifier(d)
 	if err != nil {
@@ -190,13 +234,16 @@ func (c *Contents) Put(ctx context.Context, d digest.Digest, b []byte) error {
 	if err = errors.Join(err, staged.Discard()); err != nil {
 		return storeError(ctx, "put", err)
 	}
+	c.hold(ctx, d, b)
 	return nil
 }
 
 // Delete removes content that is complete; absent content is no error. Readers that are
 // open keep reading; a fill that is running is left alone.
 func (c *Contents) Delete(ctx context.Context, d digest.Digest) error {
-	if err := c.store.Delete(ctx, d); err != nil {
+	err := c.store.Delete(ctx, d)
+	c.small.drop(d)
+	if err != nil {
 		return storeError(ctx, "delete", err)
 	}
 	return nil

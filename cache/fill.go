@@ -141,7 +141,6 @@ func (c *Contents) start(d digest.Digest, v *verifier, src Source) {
 		source:   src,
 	}
 	c.fills[d] = f
-	c.metrics.start()
 	c.running.Go(func() {
 		defer abort(nil)
 		f.run(ctx)
@@ -216,6 +215,7 @@ func (f *fill) fetch(ctx context.Context) error {
 		f.progress.verify(size)
 		return nil
 	}
+	f.contents.metrics.start()
 	if err := f.receive(ctx); err != nil {
 		return err
 	}

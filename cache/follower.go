@@ -100,6 +100,9 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 // io.EOF is the content's end. It hands the *os.File underneath to w's ReadFrom, so that
 // the kernel sends the bytes. Err tells whether an error was this side's.
 func (r *Reader) CopyN(w io.Writer, n int64) (int64, error) {
+	if m, ok := r.content.(memory); ok {
+		return r.copyMemory(w, m, n)
+	}
 	var done int64
 	for done < n {
 		end, err := r.await()
@@ -120,6 +123,22 @@ func (r *Reader) CopyN(w io.Writer, n int64) (int64, error) {
 		}
 	}
 	return done, nil
+}
+
+// copyMemory is CopyN for content that is in memory: one write of what is there.
+func (r *Reader) copyMemory(w io.Writer, m memory, n int64) (int64, error) {
+	end, err := r.await()
+	if err != nil {
+		return 0, err
+	}
+	stretch := m.bytes[r.pos : r.pos+min(n, end-r.pos)]
+	written, err := w.Write(stretch)
+	r.pos += int64(written)
+	r.behind = true
+	if err == nil && int64(written) < n {
+		err = io.EOF
+	}
+	return int64(written), err
 }
 
 // Seek implements io.Seeker. io.SeekEnd waits for the size if it is unknown.

@@ -187,6 +187,9 @@ func openDisk(t *testing.T) *store.Disk {
 // newContents closes with the test, and with every fill at its end.
 func newContents(t *testing.T, s store.Store, opts cache.ContentOptions) *cache.Contents {
 	t.Helper()
+	if opts.MemoryBytes == 0 {
+		opts.MemoryBytes = -1 // it is the store that is tested, where a test does not say otherwise
+	}
 	c := cache.NewContents(s, opts)
 	t.Cleanup(func() { finish(t, c) })
 	return c

@@ -98,7 +98,7 @@ func TestFilesAreHandedToTheKernelInStretchesWithADeadlineEach(t *testing.T) {
 				"deadline in 1m0s", "send 2097152 of *os.File",
 				"deadline in 1m0s", "send 10 of *os.File",
 			}},
-			"small blob": {"GET", blobPath("app", image.Layers[1]), "", []string{"deadline in 1m0s", "send 5 of *os.File"}},
+			"small blob": {"GET", blobPath("app", image.Layers[1]), "", []string{"deadline in 1m0s", "write 5"}},
 			"manifest": {"GET", manifestPath("app", "1"), "", []string{
 				"deadline in 1m0s", fmt.Sprintf("write %d", len(image.Manifest)),
 			}},
