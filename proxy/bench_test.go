@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 )
 
 // sink is a ResponseWriter that costs nothing itself.
@@ -29,6 +30,10 @@ func (s *sink) ReadFrom(r io.Reader) (int64, error) {
 	return n, err
 }
 
+func (s *sink) SetWriteDeadline(time.Time) error { return nil }
+
+func (s *sink) Flush() {}
+
 // warmed is a Berth's handler and the paths of an image that it holds.
 func warmed(tb testing.TB) (h http.Handler, manifest, byDigest, blob string) {
 	r := newRig(tb, plan{upstreams: []far{{name: "hub"}}})
@@ -36,6 +41,7 @@ func warmed(tb testing.TB) (h http.Handler, manifest, byDigest, blob string) {
 	manifest, byDigest, blob = manifestPath("library/app", "1"), manifestPath("library/app", image.Digest.String()), blobPath("library/app", image.Layers[0])
 	r.pulled(manifest, image.Manifest)
 	r.pulled(blob, []byte("a layer of few bytes"))
+	r.restart() // the commits are done: nothing is read from a fill
 	return r, manifest, byDigest, blob
 }
 

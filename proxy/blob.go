@@ -34,16 +34,16 @@ func (h *Handler) blob(w *response, r *http.Request, q pull.Query) error {
 	w.came(b.Origin)
 	header := w.Header()
 	etag := `"` + string(b.Digest) + `"`
-	header.Set("Docker-Content-Digest", string(b.Digest))
-	header.Set("ETag", etag)
-	header.Set("Accept-Ranges", "bytes")
-	header.Set("Content-Type", "application/octet-stream")
+	w.values.set(header, keyDigest, string(b.Digest))
+	w.values.set(header, keyETag, etag)
+	header[keyAcceptRanges] = rangesInBytes
+	w.values.set(header, keyContentType, "application/octet-stream")
 	if q.Head {
 		if matches(r.Header.Get("If-None-Match"), etag) {
 			w.WriteHeader(http.StatusNotModified)
 			return nil
 		}
-		header.Set("Content-Length", strconv.FormatInt(b.Size, 10))
+		w.values.set(header, keyContentLength, strconv.FormatInt(b.Size, 10))
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}

@@ -69,9 +69,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w := &response{ResponseWriter: rw, stall: h.stall, began: time.Now(), kind: kindInvalid}
 	defer h.finish(w, r)
 	header := w.Header()
-	header.Set("Docker-Distribution-Api-Version", "registry/2.0")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	header[keyAPIVersion], header[keyNoSniff], header[keySandbox] = apiVersion, noSniff, sandbox
 
 	req, err := parse(r)
 	if err == nil {
@@ -133,14 +131,14 @@ func officialHint(route catalog.Route) string {
 // path leads to one.
 func pong(w *response, r *http.Request) error {
 	w.outcome = "ping"
-	w.Header().Set("Cache-Status", "berth; hit")
+	w.values.set(w.Header(), keyCacheStatus, "berth; hit")
 	return writeBody(w, r, "application/json", []byte("{}"))
 }
 
 // writeBody answers 200 with a body that is in memory.
 func writeBody(w *response, r *http.Request, mediaType string, body []byte) error {
-	w.Header().Set("Content-Type", mediaType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.values.set(w.Header(), keyContentType, mediaType)
+	w.values.set(w.Header(), keyContentLength, strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {
 		return nil

@@ -17,8 +17,8 @@ func (h *Handler) manifest(w *response, r *http.Request, q pull.Query) error {
 	w.came(m.Origin)
 	header := w.Header()
 	etag := `"` + string(m.Digest) + `"`
-	header.Set("Docker-Content-Digest", string(m.Digest))
-	header.Set("ETag", etag)
+	w.values.set(header, keyDigest, string(m.Digest))
+	w.values.set(header, keyETag, etag)
 	if m.Outcome == pull.Stale {
 		// podman, skopeo and containerd show this to whoever pulls.
 		header.Set("Warning", `299 - "served from cache, last confirmed `+strconv.Itoa(int(m.Age.Seconds()))+` s ago: `+m.Detail+`"`)
@@ -28,8 +28,8 @@ func (h *Handler) manifest(w *response, r *http.Request, q pull.Query) error {
 		return nil
 	}
 	if q.Head {
-		header.Set("Content-Type", m.MediaType)
-		header.Set("Content-Length", strconv.FormatInt(m.Size, 10))
+		w.values.set(header, keyContentType, m.MediaType)
+		w.values.set(header, keyContentLength, strconv.FormatInt(m.Size, 10))
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}

@@ -26,6 +26,7 @@ type response struct {
 	// hint is added to the message if the name leads to nothing.
 	hint string
 
+	values      values
 	status      int
 	bytes       int64
 	clientError error // of a write: the client is gone, or took nothing for too long
@@ -44,8 +45,8 @@ var (
 func (w *response) came(o pull.Origin) {
 	w.upstream, w.outcome, w.detail = o.Upstream, string(o.Outcome), o.Detail
 	header := w.Header()
-	header.Set("Cache-Status", cacheStatus(o))
-	header.Set("Age", strconv.Itoa(int(o.Age.Seconds())))
+	w.values.set(header, keyCacheStatus, cacheStatus(o))
+	w.values.set(header, keyAge, strconv.Itoa(int(o.Age.Seconds())))
 }
 
 // cacheStatus is RFC 9211's account of an answer.
