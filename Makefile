@@ -15,8 +15,9 @@ build: ## build bin/berth
 
 test: setup lint unit e2e ## every test: lint, unit tests with the race detector, real clients
 
-unit: ## unit tests with the race detector
+unit: ## unit tests with the race detector, those of the benchmark too
 	$(GO) test $(TESTFLAGS) ./...
+	cd bench && $(GO) test $(TESTFLAGS) ./...
 
 e2e: ## real clients against real registries; docs in e2e/README.md
 	cd e2e && $(GO) test -v -timeout 10m ./...
@@ -24,8 +25,10 @@ e2e: ## real clients against real registries; docs in e2e/README.md
 lint: tools ## formatting, vet, architecture and the rest of .golangci.yml; bin/golangci-lint fmt mends the first
 	$(BIN)/golangci-lint run --allow-parallel-runners ./...
 	cd e2e && $(BIN)/golangci-lint run --allow-parallel-runners --config ../.golangci.yml ./...
+	cd bench && $(BIN)/golangci-lint run --allow-parallel-runners --config ../.golangci.yml ./...
 	$(GO) mod tidy -diff
 	cd e2e && $(GO) mod tidy -diff
+	cd bench && $(GO) mod tidy -diff
 
 # Each target for a minute: FUZZTIME=10s make fuzz for less.
 FUZZTIME ?= 1m

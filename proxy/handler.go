@@ -31,6 +31,8 @@ type Options struct {
 	Logger, Access *slog.Logger
 	Metrics        *Metrics
 	// WriteStall is how long a client may take no byte before it is given up; 0 is a minute.
+	// A server whose WriteTimeout is no longer than that spares small answers timers of
+	// their own.
 	WriteStall time.Duration
 }
 
@@ -66,7 +68,7 @@ func New(o Options) *Handler {
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	w := &response{ResponseWriter: rw, stall: h.stall, began: time.Now(), kind: kindInvalid}
+	w := &response{ResponseWriter: rw, stall: h.stall, began: time.Now(), kind: kindInvalid, timed: h.timed(r)}
 	defer h.finish(w, r)
 	header := w.Header()
 	header[keyAPIVersion], header[keyNoSniff], header[keySandbox] = apiVersion, noSniff, sandbox
@@ -80,6 +82,12 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, err)
 	}
 	w.settle()
+}
+
+// timed tells whether the server limits how long an answer may take as we would.
+func (h *Handler) timed(r *http.Request) bool {
+	s, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	return ok && s.WriteTimeout > 0 && s.WriteTimeout <= h.stall
 }
 
 // serve routes a request and answers it.

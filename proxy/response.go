@@ -31,6 +31,7 @@ type response struct {
 	bytes       int64
 	clientError error // of a write: the client is gone, or took nothing for too long
 	paced       bool  // a write deadline is set
+	timed       bool  // the server has set one, for each request anew
 	discard     bool  // ServeContent's own text of a 416 is replaced
 	// whole is the blob that ServeContent serves.
 	whole *cache.Reader
@@ -106,10 +107,19 @@ func (w *response) Write(p []byte) (int, error) {
 	if w.discard {
 		return len(p), nil
 	}
-	w.pace()
+	if !w.soon(len(p)) {
+		w.pace()
+	}
 	n, err := w.ResponseWriter.Write(p)
 	w.wrote(int64(n), err)
 	return n, err
+}
+
+// soon tells whether what is written next may go by the deadline that the server set when
+// the request came: it is little, and the request is young. That spares the most frequent
+// answers three timers.
+func (w *response) soon(n int) bool {
+	return w.timed && w.bytes+int64(n) <= stretch && time.Since(w.began) < w.stall/4
 }
 
 // stretch is how much is sent between two deadlines: at a minute's stall, a client that
@@ -159,6 +169,9 @@ func (w *response) pace() {
 func (w *response) settle() {
 	if w.status == 0 {
 		return // the client is gone
+	}
+	if !w.paced && w.soon(0) {
+		return // the server sends it
 	}
 	if !w.paced {
 		w.pace()

@@ -33,7 +33,9 @@ const (
 	// headerBound is how long a client may take to send a request's header.
 	headerBound = 30 * time.Second
 	idleBound   = 2 * time.Minute
-	maxHeader   = 64 << 10
+	// writeBound is how long a client may take no byte of an answer.
+	writeBound = time.Minute
+	maxHeader  = 64 << 10
 )
 
 // berth is a running cache. Its parts are closed in the reverse order of their making.
@@ -42,12 +44,14 @@ type berth struct {
 	metrics *prometheus.Registry
 	facts   state.Store
 	logger  *slog.Logger
+	access  *slog.Logger
 	closers []func(ctx context.Context) error
 }
 
 // assemble makes all parts of a cache from its configuration, without listening yet.
-func assemble(ctx context.Context, cfg *config.Config, logger *slog.Logger) (b *berth, err error) {
-	b = &berth{metrics: prometheus.NewRegistry(), logger: logger}
+func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth, err error) {
+	logger := newLogger(cfg, log.now())
+	b = &berth{metrics: prometheus.NewRegistry(), logger: logger, access: newLogger(cfg, log)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close(ctx))
@@ -99,7 +103,7 @@ func assemble(ctx context.Context, cfg *config.Config, logger *slog.Logger) (b *
 	})
 	b.closing(func() error { puller.Close(); return nil })
 	b.handler = proxy.New(proxy.Options{
-		Catalog: exists, Puller: puller, Logger: logger, Access: logger, Metrics: proxy.NewMetrics(b.metrics),
+		Catalog: exists, Puller: puller, Logger: logger, Access: b.access, Metrics: proxy.NewMetrics(b.metrics), WriteStall: writeBound,
 	})
 	return b, nil
 }
@@ -131,12 +135,14 @@ func (b *berth) tryState(ctx context.Context) {
 }
 
 // serve runs a cache until ctx ends, then lets running requests finish within a bound.
-func serve(ctx context.Context, cfg *config.Config, out io.Writer) error {
-	logger := newLogger(cfg, out)
-	b, err := assemble(ctx, cfg, logger)
+func serve(ctx context.Context, cfg *config.Config, out io.Writer) (err error) {
+	log := newGatherer(out)
+	defer func() { err = errors.Join(err, log.Close()) }()
+	b, err := assemble(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
+	logger := b.logger
 	registry, err := listen(ctx, "listen", cfg.Listen)
 	if err != nil {
 		return errors.Join(err, b.close(ctx))
@@ -204,7 +210,9 @@ func newServer(h http.Handler, logger *slog.Logger) *http.Server {
 		Handler:           h,
 		ReadHeaderTimeout: headerBound,
 		IdleTimeout:       idleBound,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		// For answers in one piece; longer ones renew it as they go.
+		WriteTimeout:   writeBound,
+		MaxHeaderBytes: maxHeader,
+		ErrorLog:       slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
 }
