@@ -47,7 +47,7 @@ func TestGatherer(t *testing.T) {
 		time.Sleep(gatherFor - 1)
 		write("b\n")
 		want()
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		want("a\nb\n")
 		time.Sleep(time.Hour)
 		want()
