@@ -47,6 +47,9 @@ func (c *Client) readFault(resp *http.Response) answerFault {
 	}
 	var said string
 	f.code, said = registryError(body)
+	if _, token, ok := strings.Cut(resp.Request.Header.Get("Authorization"), " "); ok && token != "" {
+		said = strings.ReplaceAll(said, token, "***") // some repeat what they were sent
+	}
 	start := bytes.ToLower(bytes.TrimSpace(body[:min(len(body), 512)]))
 	if bytes.HasPrefix(start, []byte("<!doctype html")) || bytes.HasPrefix(start, []byte("<html")) {
 		f.html = true

@@ -1,6 +1,7 @@
 package upstream_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -343,4 +344,26 @@ func TestBasicThatWorked(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+}
+
+// A registry that repeats the token it was sent does not get it into a message.
+func TestEchoedTokenIsMasked(t *testing.T) {
+	const token = "planted-bearer-token"
+	n := upstreamtest.NewNetwork(t)
+	base := n.Serve("https://r.example.com", http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		switch {
+		case q.URL.Path == "/token":
+			fmt.Fprintf(w, `{"token":%q}`, token)
+		case q.Header.Get("Authorization") == "":
+			w.Header().Set("WWW-Authenticate", `Bearer realm="https://r.example.com/token",service="r"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		default:
+			w.WriteHeader(http.StatusTooManyRequests)
+			fmt.Fprintf(w, "slow down, %s", q.Header.Get("Authorization"))
+		}
+	}))
+	e := refused(t, newClient(t, base, on(n)), manifest("a", "1"))
+	if e.Class != upstream.Limited || !strings.Contains(e.Message, "slow down, Bearer ***") || strings.Contains(e.Error(), token) {
+		t.Errorf("%s: %q", e.Class, e.Error())
+	}
 }
