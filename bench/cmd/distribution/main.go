@@ -6,28 +6,19 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"net/http"
 	"os"
-	"os/signal"
-	"syscall"
-	"time"
 
-	"github.com/distribution/distribution/v3/configuration"                        //nolint:depguard // it is a peer to measure
-	"github.com/distribution/distribution/v3/registry/handlers"                    //nolint:depguard // it is a peer to measure
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" //nolint:depguard // storage by name
+	"github.com/distribution/distribution/v3/configuration"
+	"github.com/distribution/distribution/v3/registry/handlers"
+	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // storage by name
 	access "github.com/gorilla/handlers"
 	"github.com/sirupsen/logrus"
+
+	"github.com/berth-cache/berth/bench/process"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "distribution:", err)
-		os.Exit(1)
-	}
+	process.Main("distribution", run)
 }
 
 func run(ctx context.Context, args []string) error {
@@ -46,15 +37,6 @@ func run(ctx context.Context, args []string) error {
 	// One line a request is enough: the others write one as well.
 	logrus.SetLevel(logrus.ErrorLevel)
 	app := handlers.NewApp(context.WithoutCancel(ctx), config)
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", args[0])
-	if err != nil {
-		return err
-	}
-	server := &http.Server{Handler: access.CombinedLoggingHandler(os.Stdout, app), ReadHeaderTimeout: time.Minute}
-	closed := make(chan error, 1)
-	context.AfterFunc(ctx, func() { closed <- server.Close() })
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return errors.Join(<-closed, app.Shutdown())
+	err := process.Serve(ctx, args[0], access.CombinedLoggingHandler(os.Stdout, app))
+	return errors.Join(err, app.Shutdown())
 }

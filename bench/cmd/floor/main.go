@@ -7,23 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
-	"os/signal"
-	"syscall"
-	"time"
 
 	"github.com/berth-cache/berth/bench/floor"
+	"github.com/berth-cache/berth/bench/process"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "floor:", err)
-		os.Exit(1)
-	}
+	process.Main("floor", run)
 }
 
 func run(ctx context.Context, args []string) error {
@@ -38,15 +29,5 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", args[0])
-	if err != nil {
-		return err
-	}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
-	closed := make(chan error, 1)
-	context.AfterFunc(ctx, func() { closed <- server.Close() })
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return <-closed
+	return process.Serve(ctx, args[0], h)
 }

@@ -7,22 +7,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/berth-cache/berth/bench/load"
+	"github.com/berth-cache/berth/bench/process"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "load:", err)
-		os.Exit(1)
-	}
+	process.Main("load", run)
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, _ []string) error {
 	var p load.Plan
 	if err := json.NewDecoder(os.Stdin).Decode(&p); err != nil {
 		return fmt.Errorf("read plan: %w", err)
