@@ -96,14 +96,7 @@ func (p *Puller) locate(ctx context.Context, q Query) (*located, error) {
 		return &located{from: u}, nil // located for others between our look and now
 	}
 	if p.holds(ctx, q.Digest) || p.contents.Filling(q.Digest) {
-		s := search{Query: q, order: p.digestOrder(ctx, q.Route, nil), verified: true}
-		got, err := walk(ctx, p, s, func(ctx context.Context, u *catalog.Upstream) (cache.Link, error) {
-			return p.confirm(ctx, u, q, cache.Blob)
-		})
-		if err != nil {
-			return nil, err
-		}
-		return &located{from: got.from}, nil
+		return p.confirmed(ctx, q, nil)
 	}
 	src := newSource(p, q, nil)
 	if err := src.begin(ctx); err != nil {
@@ -121,6 +114,18 @@ func (p *Puller) locate(ctx context.Context, q Query) (*located, error) {
 	return at, nil
 }
 
+// confirmed finds an upstream, prefer first, whose repository says that it contains a blob.
+func (p *Puller) confirmed(ctx context.Context, q Query, prefer *catalog.Upstream) (*located, error) {
+	s := search{Query: q, order: p.digestOrder(ctx, q.Route, prefer), verified: true}
+	got, err := walk(ctx, p, s, func(ctx context.Context, u *catalog.Upstream) (cache.Link, error) {
+		return p.confirm(ctx, u, q, cache.Blob)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &located{from: got.from, size: got.value.Size}, nil
+}
+
 // blobHead answers a HEAD: from the link or what is held, else by a HEAD upstream.
 func (p *Puller) blobHead(ctx context.Context, q Query, u *catalog.Upstream, link cache.Link) (*Blob, error) {
 	b := &Blob{Digest: q.Digest, Size: link.Size}
@@ -136,14 +141,7 @@ func (p *Puller) blobHead(ctx context.Context, q Query, u *catalog.Upstream, lin
 	fl := p.blobs.join(q.key("blob"), func(ctx context.Context) (*located, error) {
 		ctx, cancel := context.WithTimeout(ctx, askBound)
 		defer cancel()
-		s := search{Query: q, order: p.digestOrder(ctx, q.Route, u), verified: true}
-		got, err := walk(ctx, p, s, func(ctx context.Context, u *catalog.Upstream) (cache.Link, error) {
-			return p.confirm(ctx, u, q, cache.Blob)
-		})
-		if err != nil {
-			return nil, err
-		}
-		return &located{from: got.from, size: got.value.Size}, nil
+		return p.confirmed(ctx, q, u)
 	})
 	defer fl.leave()
 	at, err := fl.wait(ctx)

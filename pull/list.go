@@ -36,8 +36,9 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 		order = []*catalog.Upstream{origin}
 	}
 	held, from := p.heldPage(pg, order)
-	if from != nil && (from.ListValidity == catalog.Forever || time.Since(held.Checked) < from.ListValidity) {
-		return listing{held, Origin{Upstream: from.Name, Outcome: Hit, Age: time.Since(held.Checked)}}, nil
+	at := pointed{from: from, pointer: cache.Pointer{Checked: held.Checked}}
+	if from != nil && (from.ListValidity == catalog.Forever || at.age() < from.ListValidity) {
+		return listing{held, Origin{Upstream: from.Name, Outcome: Hit, Age: at.age()}}, nil
 	}
 	fl := p.lists.join(pg.key(pg.name), func(ctx context.Context) (listing, error) {
 		ctx, cancel := context.WithTimeout(ctx, askBound)
@@ -51,7 +52,6 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 		return listing{got.value, Origin{Upstream: got.from.Name, Outcome: Miss}}, nil
 	})
 	defer fl.leave()
-	at := pointed{from: from, pointer: cache.Pointer{Checked: held.Checked}}
 	wait := ctx
 	if _, ok := at.stale(nil); ok {
 		var cancel context.CancelFunc
@@ -65,7 +65,7 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 	if stale, ok := at.stale(err); ok && ctx.Err() == nil {
 		return listing{held, Origin{Upstream: from.Name, Outcome: Stale, Detail: stale.detail, Age: at.age()}}, nil
 	}
-	return listing{}, err
+	return listing{}, late(ctx, pg.Query, from, err)
 }
 
 // heldPage is the page as the first upstream gave it that is known to have it.

@@ -36,9 +36,7 @@ func (p *Puller) Manifest(ctx context.Context, q Query) (*Manifest, error) {
 	if held && ok {
 		return p.pointed(ctx, q, stale)
 	}
-	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		err = search{Query: q}.failed(Unavailable, []Answer{{at.from.Name, "no answer in time"}}, 0)
-	}
+	err = late(ctx, q, at.from, err)
 	if e, isPull := errors.AsType[*Error](err); isPull && held && e.ill() {
 		own := *e
 		own.Answers = append(slices.Clone(e.Answers), Answer{"berth", fmt.Sprintf(
@@ -46,6 +44,15 @@ func (p *Puller) Manifest(ctx context.Context, q Query) (*Manifest, error) {
 		return nil, &own
 	}
 	return nil, err
+}
+
+// late puts the end of a wait for u that we bounded, not the client, into this package's
+// terms: what was held became too old to be served while we waited.
+func late(ctx context.Context, q Query, u *catalog.Upstream, err error) error {
+	if u == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return search{Query: q}.failed(Unavailable, []Answer{{u.Name, "no answer in time"}}, 0)
 }
 
 // pointed is what a tag points to at one upstream.

@@ -26,7 +26,7 @@ type search struct {
 	missing func(u *catalog.Upstream) bool
 }
 
-// outcome of a walk that found something.
+// found is what a walk came back with.
 type found[T any] struct {
 	value T
 	from  *catalog.Upstream
@@ -145,7 +145,8 @@ type verdict struct {
 	html, recalled bool
 }
 
-// judge says what u's failure means, and remembers it if u wants fewer requests.
+// judge says what u's failure means. That u wants fewer requests is all that it remembers;
+// note keeps the rest.
 func (p *Puller) judge(ctx context.Context, s search, u *catalog.Upstream, err error) verdict {
 	e, ok := errors.AsType[*upstream.Error](err)
 	if !ok {
