@@ -142,8 +142,8 @@ func (x *Index) drop(ctx context.Context, k string) {
 	}
 }
 
-// complain counts trouble with the state, and logs it now and then. A key that is not there is none,
-// nor is a client that left while the state was asked.
+// complain counts trouble with the state, and logs it now and then. A key that is not there
+// is none, nor is a client that left while the state was asked.
 func (x *Index) complain(op, k string, err error) {
 	if errors.Is(err, state.ErrNotFound) || errors.Is(err, context.Canceled) {
 		return

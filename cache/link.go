@@ -38,7 +38,7 @@ func (x *Index) Link(ctx context.Context, r Repository, kind Kind, d digest.Dige
 	if err != nil {
 		return Link{}, err
 	}
-	if time.Since(l.Used) > 24*time.Hour {
+	if time.Since(l.Used) > refreshEvery {
 		l.Used = time.Now()
 		save(ctx, x, k, l)
 	}

@@ -44,7 +44,7 @@ func (h *Handler) finish(w *response, r *http.Request) {
 	}
 	// Neither query nor credentials: what is named here may be read by many.
 	line := []slog.Attr{
-		slog.String("method", method(r)), slog.Int("status", status),
+		slog.String("method", clip(r.Method)), slog.Int("status", status),
 		slog.String("registry", w.registry), slog.String("repository", w.repository),
 		slog.String("kind", string(w.kind)), slog.String("reference", w.reference),
 		slog.String("upstream", w.upstream), slog.String("outcome", w.outcome),
@@ -59,6 +59,3 @@ func (h *Handler) finish(w *response, r *http.Request) {
 	}
 	h.access.LogAttrs(r.Context(), slog.LevelInfo, "request", line...)
 }
-
-// method is the request's, short enough for a log.
-func method(r *http.Request) string { return clip(r.Method) }
