@@ -12,3 +12,14 @@ func KnownKeys() []string {
 	}
 	return keys
 }
+
+// ReadSize reads text as the value of a key that holds a size.
+func ReadSize(text string) (int64, error) {
+	d := &decoder{file: "berth.yaml"}
+	var size int64
+	f := value{decoder: d, node: d.document([]byte("size: " + text)), line: 1}.fields([]string{"size"})
+	if f.get("size").size(&size) {
+		return size, nil
+	}
+	return 0, d.faults.sorted()
+}
