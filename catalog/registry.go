@@ -24,6 +24,10 @@ type Upstream struct {
 	// Login: a credential is configured for it.
 	Login bool
 
+	// Client is what package pull asks it by; the catalog only carries it. So a request finds
+	// the client that it was routed to, whatever the catalog has been replaced by since.
+	Client any
+
 	Validity         time.Duration // how long a tag is served without asking; 0 asks every time
 	NegativeValidity time.Duration // how long "not here" is believed
 	ListValidity     time.Duration // like Validity, for tag lists, referrers and signature tags

@@ -116,9 +116,9 @@ func (r *rig) start() {
 	r.metrics = prometheus.NewRegistry()
 	contents := cache.NewContents(disk, cache.ContentOptions{Logger: logger, Metrics: cache.NewMetrics(r.metrics, disk.Usage)})
 	index := cache.NewIndex(facts, cache.IndexOptions{Logger: logger})
-	clients, known := r.clients(logger)
+	known := r.upstreams(logger)
 	puller := pull.New(pull.Options{
-		Contents: contents, Index: index, Upstreams: clients, Logger: logger, Metrics: pull.NewMetrics(r.metrics),
+		Contents: contents, Index: index, Logger: logger, Metrics: pull.NewMetrics(r.metrics),
 	})
 	options := proxy.Options{Catalog: r.catalog(known), Puller: puller, Logger: logger, Metrics: proxy.NewMetrics(r.metrics)}
 	if r.plan.options != nil {
@@ -131,8 +131,8 @@ func (r *rig) start() {
 		puller.Close()
 		check(r.tb, contents.Close(context.Background()))
 		index.Close()
-		for _, c := range clients {
-			c.(*upstream.Client).Close()
+		for _, u := range known {
+			u.Client.(*upstream.Client).Close()
 		}
 		check(r.tb, disk.Close())
 		check(r.tb, closeFacts())
@@ -155,9 +155,9 @@ func (r *rig) openState() (state.Store, func() error) {
 	return bolt, bolt.Close
 }
 
-func (r *rig) clients(logger *slog.Logger) (map[string]pull.Upstream, map[string]*catalog.Upstream) {
+func (r *rig) upstreams(logger *slog.Logger) map[string]*catalog.Upstream {
 	metrics := upstream.NewMetrics(r.metrics)
-	clients, known := map[string]pull.Upstream{}, map[string]*catalog.Upstream{}
+	known := map[string]*catalog.Upstream{}
 	for _, f := range r.plan.upstreams {
 		u, err := url.Parse("http://" + f.name + ".test")
 		check(r.tb, err)
@@ -167,9 +167,8 @@ func (r *rig) clients(logger *slog.Logger) (map[string]pull.Upstream, map[string
 			Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
 		})
 		check(r.tb, err)
-		clients[c.Fingerprint()] = c
 		k := &catalog.Upstream{
-			Name: f.name, ID: c.Fingerprint(), Hosts: append(f.hosts, f.name+".test"), Login: f.user != "",
+			Name: f.name, ID: c.Fingerprint(), Client: c, Hosts: append(f.hosts, f.name+".test"), Login: f.user != "",
 			Validity: 24 * time.Hour, NegativeValidity: time.Minute, ListValidity: time.Minute,
 			MaxStale: 30 * 24 * time.Hour, MaxStaleRefused: 24 * time.Hour,
 		}
@@ -178,7 +177,7 @@ func (r *rig) clients(logger *slog.Logger) (map[string]pull.Upstream, map[string
 		}
 		known[f.name] = k
 	}
-	return clients, known
+	return known
 }
 
 func (r *rig) catalog(known map[string]*catalog.Upstream) *catalog.Catalog {

@@ -224,7 +224,7 @@ func (p *Puller) digestOrder(ctx context.Context, route catalog.Route, first *ca
 	order := make([]*catalog.Upstream, 0, len(route.Candidates))
 	add := func(u *catalog.Upstream) {
 		for _, o := range order {
-			if o == u {
+			if o.ID == u.ID { // first may be of an earlier catalog
 				return
 			}
 		}

@@ -23,7 +23,8 @@ const (
 	askBound = 5 * time.Minute
 )
 
-// Upstream is one remote registry. *upstream.Client is one.
+// Upstream is one remote registry, as the Client of a catalog.Upstream. *upstream.Client is
+// one.
 type Upstream interface {
 	// Do returns an *upstream.Error for every answer but 200 and 206. The caller closes
 	// the Response's Body, which ctx bounds.
@@ -36,19 +37,16 @@ var _ Upstream = (*upstream.Client)(nil)
 type Options struct {
 	Contents *cache.Contents
 	Index    *cache.Index
-	// Upstreams by the ID under which the catalog knows them.
-	Upstreams map[string]Upstream
-	Logger    *slog.Logger
-	Metrics   *Metrics
+	Logger   *slog.Logger
+	Metrics  *Metrics
 }
 
 // Puller answers pulls. Its methods are safe for concurrent use.
 type Puller struct {
-	contents  *cache.Contents
-	index     *cache.Index
-	upstreams map[string]Upstream
-	logger    *slog.Logger
-	metrics   *Metrics
+	contents *cache.Contents
+	index    *cache.Index
+	logger   *slog.Logger
+	metrics  *Metrics
 
 	absences *absences
 	limits   *limits
@@ -70,7 +68,7 @@ func New(o Options) *Puller {
 	}
 	w := newWork()
 	return &Puller{
-		contents: o.Contents, index: o.Index, upstreams: o.Upstreams,
+		contents: o.Contents, index: o.Index,
 		logger: o.Logger, metrics: o.Metrics,
 		absences: newAbsences(), limits: newLimits(),
 		tags: newFlights[resolved](w), manifests: newFlights[*Manifest](w),

@@ -197,7 +197,7 @@ func (p *Puller) note(s search, u *catalog.Upstream, v verdict) {
 
 // ask sends one request to u.
 func (p *Puller) ask(ctx context.Context, u *catalog.Upstream, r upstream.Request) (*upstream.Response, error) {
-	client, ok := p.upstreams[u.ID]
+	client, ok := u.Client.(Upstream)
 	if !ok {
 		return nil, &upstream.Error{Upstream: u.Name, Class: upstream.Unavailable, Message: "is not set up in this process"}
 	}

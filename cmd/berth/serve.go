@@ -98,7 +98,7 @@ func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth,
 		return nil
 	})
 	puller := pull.New(pull.Options{
-		Contents: contents, Index: index, Upstreams: pullable(clients),
+		Contents: contents, Index: index,
 		Logger: logger, Metrics: pull.NewMetrics(b.metrics),
 	})
 	b.closing(func() error { puller.Close(); return nil })

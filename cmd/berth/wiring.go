@@ -14,7 +14,6 @@ import (
 
 	"github.com/berth-cache/berth/catalog"
 	"github.com/berth-cache/berth/config"
-	"github.com/berth-cache/berth/pull"
 	"github.com/berth-cache/berth/state"
 	"github.com/berth-cache/berth/upstream"
 )
@@ -115,7 +114,7 @@ func newCatalog(cfg *config.Config, clients map[string]*upstream.Client) (*catal
 	upstreams := map[string]*catalog.Upstream{}
 	for _, u := range cfg.Upstreams {
 		upstreams[u.Name] = &catalog.Upstream{
-			Name: u.Name, ID: clients[u.Name].Fingerprint(), Hosts: u.Hosts, Login: u.Username != "",
+			Name: u.Name, ID: clients[u.Name].Fingerprint(), Client: clients[u.Name], Hosts: u.Hosts, Login: u.Username != "",
 			Validity: u.Validity, NegativeValidity: u.NegativeValidity, ListValidity: u.ListValidity,
 			MaxStale: u.MaxStale, MaxStaleRefused: u.MaxStaleRefused, KeepDeleted: u.KeepDeleted,
 		}
@@ -133,15 +132,6 @@ func newCatalog(cfg *config.Config, clients map[string]*upstream.Client) (*catal
 		return nil, err
 	}
 	return catalog.New(snapshot), nil
-}
-
-// pullable is clients as package pull takes them: by fingerprint.
-func pullable(clients map[string]*upstream.Client) map[string]pull.Upstream {
-	m := make(map[string]pull.Upstream, len(clients))
-	for _, c := range clients {
-		m[c.Fingerprint()] = c
-	}
-	return m
 }
 
 // describeUpstreams exports what the upstreams are, to be joined with what they did.
