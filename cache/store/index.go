@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,21 +49,59 @@ type index struct {
 	stop   chan struct{}
 	writer sync.WaitGroup
 	totals atomic.Pointer[Usage]
+
+	// damage is why nothing more is written: bbolt panicked in a write and may have left
+	// its transaction open, so that the next, and closing the file, would wait for ever.
+	// It belongs to the writer, and after it to close.
+	damage error
 }
 
 // openIndex opens or makes the index in file.
 func openIndex(file string) (*index, error) {
-	// The folder's lock is held already: the wait is for a dying process's last handle.
-	db, err := bolt.Open(file, 0o600, &bolt.Options{Timeout: 5 * time.Second, FreelistType: bolt.FreelistMapType})
-	if err != nil {
-		return nil, fmt.Errorf("open index %s (content is found again without it; remove it if it is damaged): %w", file, err)
-	}
-	x := &index{db: db, queue: make(chan change), stop: make(chan struct{})}
-	if err := db.Update(x.prepare); err != nil {
-		return nil, errors.Join(fmt.Errorf("open index %s: %w", file, err), db.Close())
+	x := &index{queue: make(chan change), stop: make(chan struct{})}
+	if err := x.open(file); err != nil {
+		if !errors.Is(err, bolterrors.ErrTimeout) {
+			err = fmt.Errorf("%w; if it is damaged, berth check --repair makes it again from the content", err)
+		}
+		return nil, fmt.Errorf("open index %s: %w", file, err)
 	}
 	x.writer.Go(x.run)
 	return x, nil
+}
+
+// open opens the file and looks at as much of it as costs nothing.
+func (x *index) open(name string) error {
+	var file *os.File
+	options := &bolt.Options{
+		// The folder's lock is held already: the wait is for a dying process's last handle.
+		Timeout:      5 * time.Second,
+		FreelistType: bolt.FreelistMapType, // the array slows down as the file fragments
+		NoStatistics: true,
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			var err error
+			file, err = os.OpenFile(name, flag, mode)
+			return file, err
+		},
+	}
+	err := guard(func() error {
+		var err error
+		if x.db, err = bolt.Open(name, 0o600, options); err != nil {
+			return err
+		}
+		if err := checkLength(x.db, file); err != nil {
+			return err
+		}
+		return x.db.Update(x.prepare)
+	})
+	switch {
+	case errors.Is(err, ErrDamaged):
+		// It stays mapped until the process ends: closing would wait for ever for a
+		// transaction that a panic left open.
+		file.Close()
+	case err != nil && x.db != nil:
+		err = errors.Join(err, x.db.Close())
+	}
+	return err
 }
 
 // prepare makes the buckets of a new index, checks the version and reads the totals.
@@ -87,16 +127,45 @@ func (x *index) prepare(tx *bolt.Tx) error {
 // lookup returns the record of key; absent is a nil record.
 func (x *index) lookup(key []byte) (*record, error) {
 	var found *record
-	err := x.db.View(func(tx *bolt.Tx) error {
+	err := x.view(func(tx *bolt.Tx) error {
 		if v := tx.Bucket(recordsBucket).Get(key); v != nil {
 			found = new(decodeRecord(v))
 		}
 		return nil
 	})
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		return nil, ErrClosed
-	}
 	return found, err
+}
+
+// keyed is a record with its key.
+type keyed struct {
+	key    []byte
+	record record
+}
+
+// following returns up to limit records in the order of their keys, those behind from.
+func (x *index) following(from []byte, limit int) ([]keyed, error) {
+	var found []keyed
+	err := x.view(func(tx *bolt.Tx) error {
+		c := tx.Bucket(recordsBucket).Cursor()
+		k, v := c.Seek(from)
+		if bytes.Equal(k, from) {
+			k, v = c.Next()
+		}
+		for ; k != nil && len(found) < limit; k, v = c.Next() {
+			found = append(found, keyed{bytes.Clone(k), decodeRecord(v)})
+		}
+		return nil
+	})
+	return found, err
+}
+
+// view runs fn in a read transaction.
+func (x *index) view(fn func(tx *bolt.Tx) error) error {
+	err := guard(func() error { return x.db.View(fn) })
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		return ErrClosed
+	}
+	return err
 }
 
 // put records r under key, replacing what was there.
@@ -128,6 +197,9 @@ func (x *index) usage() Usage { return *x.totals.Load() }
 func (x *index) close() error {
 	close(x.stop)
 	x.writer.Wait()
+	if x.damage != nil {
+		return fmt.Errorf("close index: %w", x.damage)
+	}
 	return x.db.Close()
 }
 
@@ -162,30 +234,38 @@ func (x *index) gather(first change) []change {
 
 // write applies batch in one transaction, the totals with it.
 func (x *index) write(batch []change) error {
+	if x.damage != nil {
+		return x.damage
+	}
 	totals := x.usage()
-	err := x.db.Update(func(tx *bolt.Tx) error {
-		records := tx.Bucket(recordsBucket)
-		for _, c := range batch {
-			if v := records.Get(c.key); v != nil {
-				totals.Objects--
-				totals.Bytes -= decodeRecord(v).size
-			}
-			if c.record == nil {
-				if err := records.Delete(c.key); err != nil {
+	err := guard(func() error {
+		return x.db.Update(func(tx *bolt.Tx) error {
+			records := tx.Bucket(recordsBucket)
+			for _, c := range batch {
+				if v := records.Get(c.key); v != nil {
+					totals.Objects--
+					totals.Bytes -= decodeRecord(v).size
+				}
+				if c.record == nil {
+					if err := records.Delete(c.key); err != nil {
+						return err
+					}
+					continue
+				}
+				totals.Objects++
+				totals.Bytes += c.record.size
+				if err := records.Put(c.key, encodeRecord(*c.record)); err != nil {
 					return err
 				}
-				continue
 			}
-			totals.Objects++
-			totals.Bytes += c.record.size
-			if err := records.Put(c.key, encodeRecord(*c.record)); err != nil {
-				return err
-			}
-		}
-		return tx.Bucket(metaBucket).Put(totalsKey, encodeTotals(totals))
+			return tx.Bucket(metaBucket).Put(totalsKey, encodeTotals(totals))
+		})
 	})
-	if err == nil {
+	switch {
+	case err == nil:
 		x.totals.Store(&totals)
+	case errors.Is(err, ErrDamaged):
+		x.damage = err
 	}
 	return err
 }

@@ -72,6 +72,16 @@ func locate(d digest.Digest) (place, error) {
 	}, nil
 }
 
+// digestOf is the digest that has key; empty if there is none.
+func digestOf(key []byte) digest.Digest {
+	for name, a := range algorithms {
+		if len(key) == 1+len(a.empty) && key[0] == a.tag {
+			return digest.NewDigestFromBytes(digest.Algorithm(name), key[1:])
+		}
+	}
+	return ""
+}
+
 // plausible tells whether a regular file of size bytes can be the whole content: a file
 // is synced before it gets its name, so that a crash leaves it whole, but some file
 // systems leave an empty one after a loss of power.
