@@ -27,14 +27,15 @@ type stagedFile struct {
 	disk *Disk
 	file *os.File
 	// name is the file's path below the folder while it is staged.
-	name string
-	// written and reserved are bytes; the writing goroutine's own.
-	written, reserved int64
-	done              bool
+	name     string
+	reserved int64 // bytes
+	done     bool
 
-	// mu guards final: the path that Commit gave the content, empty before.
-	mu    sync.Mutex
-	final string
+	// mu guards written, where the bytes end, and final: the path that Commit gave the
+	// content, empty before.
+	mu      sync.Mutex
+	written int64
+	final   string
 }
 
 var _ Staged = (*stagedFile)(nil)
@@ -64,7 +65,18 @@ func (s *Disk) Stage(ctx context.Context, size int64) (Staged, error) {
 // Write implements Staged.
 func (s *stagedFile) Write(b []byte) (int, error) {
 	n, err := s.file.Write(b)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.written += int64(n)
+	return n, err
+}
+
+// WriteAt implements Staged.
+func (s *stagedFile) WriteAt(b []byte, off int64) (int, error) {
+	n, err := s.file.WriteAt(b, off)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.written = max(s.written, off+int64(n))
 	return n, err
 }
 

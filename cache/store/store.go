@@ -25,15 +25,20 @@ type Content interface {
 }
 
 // Staged is content on its way in. Nobody but its holder sees it before Commit.
-// One goroutine writes; any number may Open and read what has been written.
+// One goroutine writes with Write, or any number with WriteAt, stretches that do not
+// overlap; the two are not mixed. Any number may Open and read what has been written.
 type Staged interface {
 	io.Writer
+	// WriteAt implements io.WriterAt. What lies between stretches is undefined until it is
+	// written, which it has to be before Commit.
+	io.WriterAt
 	// Open returns a reader of its own over the bytes written so far. Reading past
 	// them gives io.EOF, and gives more once more was written. The reader stays usable
 	// after Commit and after Discard, until it is closed.
 	Open() (Content, error)
-	// Commit makes exactly the bytes written durable and visible as digest d, at once
-	// and whole. Content of that digest that is there already is kept and is no error.
+	// Commit, once all writing has ended, makes exactly the bytes written durable and
+	// visible as digest d, at once and whole. Content of that digest that is there
+	// already is kept and is no error.
 	Commit(ctx context.Context, d digest.Digest) error
 	// Discard drops what was not committed; after Commit it does nothing. It is
 	// always called, usually deferred.

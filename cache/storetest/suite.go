@@ -28,6 +28,7 @@ func Run(t *testing.T, newStore func(t *testing.T) store.Store) {
 		{"nothing is held of what was discarded", testDiscard},
 		{"discard after commit does nothing", testDiscardAfterCommit},
 		{"reader follows the writer", testFollow},
+		{"stretches in any order", testWriteAt},
 		{"reader of staged content survives", testStagedReaders},
 		{"reader survives delete", testReaderSurvivesDelete},
 		{"seek and read at", testSeek},
@@ -128,6 +129,34 @@ func testFollow(t *testing.T, s store.Store) {
 		wantRead(t, early, part)
 		wantRead(t, openStaged(t, staged), c.Bytes[:at+10_000])
 	}
+}
+
+// testWriteAt writes from several goroutines, the end before the beginning.
+func testWriteAt(t *testing.T, s store.Store) {
+	const stretch = 700_000
+	c := Random(1, 5*stretch-1)
+	staged := stage(t, s, nil)
+	r := openStaged(t, staged)
+	writeAt := func(at int) {
+		part := c.Bytes[at:min(at+stretch, len(c.Bytes))]
+		if n, err := staged.WriteAt(part, int64(at)); n != len(part) || err != nil {
+			t.Errorf("WriteAt %d: %d, %v", at, n, err)
+		}
+		got := make([]byte, len(part))
+		if _, err := r.ReadAt(got, int64(at)); err != nil || string(got) != string(part) {
+			t.Errorf("ReadAt %d: %v or other bytes", at, err)
+		}
+	}
+	writeAt(4 * stretch)
+	var writers sync.WaitGroup
+	for i := range 4 {
+		writers.Go(func() { writeAt(i * stretch) })
+	}
+	writers.Wait()
+	if err := staged.Commit(t.Context(), c.Digest); err != nil {
+		t.Fatalf("Commit: %v", err)
+	}
+	wantHeld(t, s, c)
 }
 
 func testStagedReaders(t *testing.T, s store.Store) {
