@@ -55,6 +55,7 @@ type Contents struct {
 	small   small
 	log     *slog.Logger
 	metrics *Metrics
+	trouble *trouble
 	keep    time.Duration
 
 	// running counts the goroutines of fills; closing ends the pauses among them.
@@ -84,6 +85,7 @@ func NewContents(s store.Store, opts ContentOptions) *Contents {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
+	c.trouble = newTrouble(c.log, c.metrics)
 	if opts.MemoryBytes == 0 {
 		opts.MemoryBytes = defaultMemory
 	}
@@ -108,6 +110,7 @@ func (c *Contents) Close(ctx context.Context) error {
 	}
 	c.mu.Unlock()
 	defer c.small.close()
+	defer c.trouble.close()
 	done := make(chan struct{})
 	go func() {
 		c.running.Wait()
@@ -224,18 +227,26 @@ func (c *Contents) Put(ctx context.Context, d digest.Digest, b []byte) error {
 	if r, _, err := c.store.Open(ctx, d); err == nil {
 		return r.Close()
 	}
+	if err := c.stage(ctx, d, b); err != nil {
+		if err = storeError(ctx, "put", err); errors.Is(err, ErrStore) {
+			c.trouble.unstored(d, err)
+		}
+		return err
+	}
+	c.hold(ctx, d, b)
+	return nil
+}
+
+// stage stages and commits b, which is verified.
+func (c *Contents) stage(ctx context.Context, d digest.Digest, b []byte) error {
 	staged, err := c.store.Stage(ctx, int64(len(b)))
 	if err != nil {
-		return storeError(ctx, "put", err)
+		return err
 	}
 	if _, err = staged.Write(b); err == nil {
 		err = staged.Commit(ctx, d)
 	}
-	if err = errors.Join(err, staged.Discard()); err != nil {
-		return storeError(ctx, "put", err)
-	}
-	c.hold(ctx, d, b)
-	return nil
+	return errors.Join(err, staged.Discard())
 }
 
 // Delete removes content that is complete; absent content is no error. Readers that are

@@ -57,6 +57,12 @@ func (c *Contents) Fill(ctx context.Context, d digest.Digest, src Source) (*Read
 		closeSource(src)
 		return r, err
 	}
+	if !c.Filling(d) {
+		if err := c.trouble.refuses(d); err != nil {
+			closeSource(src)
+			return nil, err
+		}
+	}
 	f, err := c.join(d, src) //nolint:contextcheck // the fill outlives the request
 	if err != nil {
 		closeSource(src)
@@ -162,7 +168,7 @@ func (f *fill) run(ctx context.Context) {
 
 	closeSource(src)
 	if err != nil {
-		c.metrics.fail(err)
+		c.trouble.failed(f.digest, err)
 		f.progress.fail(err)
 	}
 	if followers > 0 {
@@ -197,8 +203,7 @@ func (f *fill) fetch(ctx context.Context) error {
 	f.progress.verify(f.arrived)
 	if err := f.staged.Commit(ctx, f.digest); err != nil {
 		// The followers have their bytes; the next one to ask starts again.
-		f.contents.log.Error("content was not kept", "digest", f.digest, "bytes", f.arrived, "error", err)
-		f.contents.metrics.fail(fmt.Errorf("%w: %w", ErrStore, err))
+		f.contents.trouble.failed(f.digest, fmt.Errorf("%w: %w", ErrStore, err))
 	}
 	return nil
 }

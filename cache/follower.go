@@ -23,6 +23,8 @@ type Reader struct {
 	fill     *fill
 	contents *Contents
 	size     int64
+	// stream is content, where it is passed through.
+	stream *stream
 	// pos is the next byte to read; behind tells that content's own offset is another.
 	pos    int64
 	behind bool
@@ -47,18 +49,35 @@ func (c *Contents) follow(ctx context.Context, f *fill) (*Reader, error) {
 
 // Bind makes reads end with ctx instead of the context that the Reader was opened
 // with: whoever opened it hands it on.
-func (r *Reader) Bind(ctx context.Context) { r.ctx = ctx }
+func (r *Reader) Bind(ctx context.Context) {
+	r.ctx = ctx
+	if r.stream != nil {
+		r.stream.bind(ctx)
+	}
+}
+
+// Unstored tells whether what is read comes straight from the source: it can be read
+// forwards only, and nothing of it is kept.
+func (r *Reader) Unstored() bool { return r.stream != nil }
 
 // Size returns the size of the whole content in bytes, -1 while it is unknown.
 func (r *Reader) Size() int64 {
-	if r.fill == nil {
+	switch {
+	case r.stream != nil:
+		return r.stream.total
+	case r.fill == nil:
 		return r.size
 	}
 	return r.fill.progress.total()
 }
 
 // Complete tells whether everything is here and verified.
-func (r *Reader) Complete() bool { return r.fill == nil || r.fill.progress.complete() }
+func (r *Reader) Complete() bool {
+	if r.stream != nil {
+		return r.stream.ended()
+	}
+	return r.fill == nil || r.fill.progress.complete()
+}
 
 // Err returns the error that reading ended with: the fill's, the store's or the
 // context's, never that of a writer that was written to. An end that was reached is none.
@@ -148,7 +167,10 @@ func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 	case io.SeekCurrent:
 		offset += r.pos
 	case io.SeekEnd:
-		size := r.size
+		size := r.Size()
+		if size < 0 && r.stream != nil {
+			return r.pos, r.fail(fmt.Errorf("seek content: its size is not known: %w", fs.ErrInvalid))
+		}
 		if r.fill != nil {
 			var err error
 			if size, err = r.fill.progress.awaitTotal(r.ctx); err != nil {
@@ -193,10 +215,14 @@ func (r *Reader) await() (int64, error) {
 	if r.ctx.Err() != nil {
 		return 0, r.fail(context.Cause(r.ctx))
 	}
-	if r.pos >= r.size {
+	end := r.size
+	if r.stream != nil {
+		end = r.stream.limit()
+	}
+	if r.pos >= end {
 		return 0, io.EOF
 	}
-	return r.size, nil
+	return end, nil
 }
 
 // align brings content's own offset to pos.
@@ -214,6 +240,9 @@ func (r *Reader) align() error {
 // attribute records err if it is the reading side's: that of a file that ends too early
 // or cannot be read. Everything else is the writer's.
 func (r *Reader) attribute(err error) error {
+	if r.stream != nil {
+		return r.attributeStream(err)
+	}
 	if errors.Is(err, io.EOF) {
 		return r.fail(fmt.Errorf("read content: %w", io.ErrUnexpectedEOF))
 	}
@@ -221,6 +250,15 @@ func (r *Reader) attribute(err error) error {
 		return r.fail(fmt.Errorf("read content: %w", err))
 	}
 	return err
+}
+
+// attributeStream is attribute for a stream, which knows its own error. The end of one
+// whose size was not known is none.
+func (r *Reader) attributeStream(err error) error {
+	if r.stream.err == nil || r.stream.ended() {
+		return err
+	}
+	return r.fail(fmt.Errorf("read content: %w", r.stream.err))
 }
 
 func (r *Reader) fail(err error) error {

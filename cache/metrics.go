@@ -15,6 +15,7 @@ type Metrics struct {
 	running                  prometheus.Gauge
 	started, joined, resumed prometheus.Counter
 	failed, stateErrors      *prometheus.CounterVec
+	unstored                 *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics of this package with r; usage tells what the store
@@ -40,6 +41,13 @@ func NewMetrics(r prometheus.Registerer, usage func() store.Usage) *Metrics {
 		stateErrors: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "berth_state_errors_total", Help: "Calls of the state that went wrong, which pulls do without.",
 		}, []string{"op"}),
+	}
+	m.unstored = factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "berth_unstored_pulls_total",
+		Help: "Answers whose content was passed on without being kept, by what was wrong with the store.",
+	}, []string{"reason"})
+	for _, reason := range []string{reasonFull, reasonReadOnly, reasonFiles, reasonOther} {
+		m.unstored.WithLabelValues(reason)
 	}
 	for _, op := range []string{opRead, opWrite, opDelete, opScan} {
 		m.stateErrors.WithLabelValues(op)
@@ -123,6 +131,13 @@ func (m *Metrics) run(n float64) {
 func (m *Metrics) fail(err error) {
 	if m != nil {
 		m.failed.WithLabelValues(reasonOf(err)).Inc()
+	}
+}
+
+// pass counts a pull that goes on unstored because of err.
+func (m *Metrics) pass(err error) {
+	if m != nil {
+		m.unstored.WithLabelValues(storeReason(err)).Inc()
 	}
 }
 

@@ -21,6 +21,7 @@ func (h *Handler) blob(w *response, r *http.Request, q pull.Query) error {
 	}
 	if b.Reader != nil {
 		defer b.Reader.Close()
+		r = forwards(r, b.Reader)
 	}
 	// An upstream may not tell the size. Then a blob goes out in chunks, ended only when it
 	// is verified; ranges wait for its end, and so does HTTP/1.0, which has no chunks and

@@ -21,6 +21,19 @@ func inBytes(r *http.Request) *http.Request {
 	return r
 }
 
+// forwards is r without a Range that a reader of content that is not kept cannot serve:
+// several, which may lead backwards, and any while the size is unknown. The whole blob is
+// an answer to them too.
+func forwards(r *http.Request, reader *cache.Reader) *http.Request {
+	ask := r.Header.Get("Range")
+	if ask == "" || !reader.Unstored() || reader.Size() >= 0 && !strings.Contains(ask, ",") {
+		return r
+	}
+	r = r.Clone(r.Context())
+	r.Header.Del("Range")
+	return r
+}
+
 // serveContent is http.ServeContent, which knows ranges, several ranges, 416 and
 // conditions. It swallows the copy's error, which reader and response remember. Reads end
 // with what cancel cancels.

@@ -57,6 +57,8 @@ func cacheStatus(o pull.Origin) string {
 		return "berth; hit"
 	case pull.Joined:
 		return "berth; fwd=miss; collapsed"
+	case pull.Unstored:
+		return "berth; fwd=miss"
 	case pull.Unchanged:
 		return "berth; hit; fwd=stale; detail=confirmed"
 	case pull.Changed:

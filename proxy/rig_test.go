@@ -50,6 +50,10 @@ type plan struct {
 	more func(upstreams map[string]*catalog.Upstream) []*catalog.Registry
 	// state is used instead of a file of the rig's own.
 	state state.Store
+	// dir is used instead of a folder of the rig's own.
+	dir string
+	// store is put between the contents and the disk.
+	store func(store.Store) store.Store
 	// options changes what the handler is made of.
 	options func(*proxy.Options)
 }
@@ -74,6 +78,9 @@ type rig struct {
 func newRig(tb testing.TB, p plan) *rig {
 	tb.Helper()
 	r := &rig{tb: tb, plan: p, network: upstreamtest.NewNetwork(tb), hubs: map[string]*upstreamtest.Registry{}, dir: tb.TempDir()}
+	if p.dir != "" {
+		r.dir = p.dir
+	}
 	for _, f := range p.upstreams {
 		r.hubs[f.name] = upstreamtest.New(tb)
 		r.network.Serve("http://"+f.name+".test", r.hubs[f.name])
@@ -114,7 +121,11 @@ func (r *rig) start() {
 	disk, err := store.OpenDisk(filepath.Join(r.dir, "content"), store.DiskOptions{Logger: logger})
 	check(r.tb, err)
 	r.metrics = prometheus.NewRegistry()
-	contents := cache.NewContents(disk, cache.ContentOptions{Logger: logger, Metrics: cache.NewMetrics(r.metrics, disk.Usage)})
+	var held store.Store = disk
+	if r.plan.store != nil {
+		held = r.plan.store(disk)
+	}
+	contents := cache.NewContents(held, cache.ContentOptions{Logger: logger, Metrics: cache.NewMetrics(r.metrics, disk.Usage)})
 	index := cache.NewIndex(facts, cache.IndexOptions{Logger: logger})
 	known := r.upstreams(logger)
 	puller := pull.New(pull.Options{

@@ -15,6 +15,7 @@ type Outcome string
 const (
 	Hit       Outcome = "hit"       // held, and fresh enough not to ask
 	Miss      Outcome = "miss"      // fetched, or asked for, from upstream
+	Unstored  Outcome = "unstored"  // fetched from upstream, but could not be kept
 	Joined    Outcome = "joined"    // arriving already for somebody else
 	Unchanged Outcome = "unchanged" // held; the upstream confirmed it just now
 	Changed   Outcome = "changed"   // held an older one; fetched the newer

@@ -45,7 +45,12 @@ func (p *Puller) serve(ctx context.Context, q Query, u *catalog.Upstream, src *s
 		if p.contents.Filling(q.Digest) {
 			b.Outcome = Joined
 		}
-		if r, err = p.contents.Fill(ctx, q.Digest, src); err != nil {
+		r, err = p.contents.Fill(ctx, q.Digest, src)
+		if errors.Is(err, cache.ErrStore) {
+			b.Outcome = Unstored
+			r, err = p.contents.PassThrough(ctx, q.Digest, newSource(p, q, u), err)
+		}
+		if err != nil {
 			return nil, p.unfilled(ctx, q, u, err)
 		}
 	}
@@ -104,6 +109,10 @@ func (p *Puller) locate(ctx context.Context, q Query) (*located, error) {
 	}
 	from, size := src.from, src.opened.Size
 	fill, err := p.contents.Fill(ctx, q.Digest, src)
+	if errors.Is(err, cache.ErrStore) {
+		p.found(ctx, q, from, size)
+		return &located{from: from}, nil // each who waits has it passed through
+	}
 	if err != nil {
 		return nil, p.unfilled(ctx, q, from, err)
 	}

@@ -85,12 +85,16 @@ func (p *Puller) fetch(ctx context.Context, u *catalog.Upstream, ref manifestRef
 	if err != nil {
 		return nil, broken(u, ref, err)
 	}
+	outcome := Miss
 	if err := p.contents.Put(ctx, d, body); err != nil {
-		p.logger.Error("manifest not kept", "digest", d, "error", err)
+		outcome = Unstored
+		if !errors.Is(err, cache.ErrStore) { // else the contents have said so
+			p.logger.Error("manifest not kept", "digest", d, "error", err)
+		}
 	}
 	p.index.PutLink(ctx, ref.repository, cache.Manifest, d, cache.Link{MediaType: mediaType, Size: int64(len(body))})
 	return &Manifest{
-		Origin: Origin{Upstream: u.Name, Outcome: Miss},
+		Origin: Origin{Upstream: u.Name, Outcome: outcome},
 		Digest: d, MediaType: mediaType, Size: int64(len(body)), Body: body,
 		etag: answer.ETag,
 	}, nil

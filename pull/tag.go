@@ -210,6 +210,14 @@ func (p *Puller) find(ctx context.Context, q Query, at pointed, held bool) (reso
 			return resolved{}, final(err, gone)
 		}
 		r.outcome = Changed
+		if !p.kept(ctx, at, r) {
+			r.outcome = Unstored
+			if !gone {
+				return r, nil // the pointer stays at what we hold: the new may be out of reach the next time
+			}
+		}
+	case r.body != nil && !p.holds(ctx, r.pointer.Digest):
+		r.outcome = Unstored
 	}
 	p.index.PutPointer(ctx, q.at(r.from), q.Tag, r.pointer)
 	p.remember(ctx, q.Route, r.from)
@@ -270,6 +278,11 @@ func (p *Puller) renew(ctx context.Context, q Query, old pointed, now resolved) 
 		}
 	}
 	return body, nil
+}
+
+// kept tells whether what renew fetched is held now: a store in trouble may not have taken it.
+func (p *Puller) kept(ctx context.Context, old pointed, now resolved) bool {
+	return p.holds(ctx, now.pointer.Digest) && len(p.successors(ctx, old.pointer.Digest, now.body)) == 0
 }
 
 // unfetched is the error of a tag that moved to something that cannot be had: whatever the
