@@ -36,7 +36,7 @@ func (l *accessLog) Write(p []byte) (int, error) {
 }
 
 // into is the change to a handler's options that makes it write here.
-func (l *accessLog) into(o *proxy.Options) { o.Access = slog.New(slog.NewJSONHandler(l, nil)) }
+func (l *accessLog) into(o *proxy.Options) { o.Access = proxy.NewAccessLog(l, proxy.JSON) }
 
 // take returns what was written since the last time.
 func (l *accessLog) take() string {
@@ -177,7 +177,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 		var log accessLog
 		r := newRig(t, plan{upstreams: []far{{name: "hub", user: "me", password: "upstream-secret"}}, options: func(o *proxy.Options) {
 			log.into(o)
-			o.Logger = o.Access
+			o.Logger = slog.New(slog.NewJSONHandler(&log, nil))
 		}})
 		hub := r.hubs["hub"]
 		hub.RequireToken("me", "upstream-secret")

@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/berth-cache/berth/proxy"
 )
 
 // sink is a ResponseWriter that costs nothing itself.
@@ -34,9 +36,11 @@ func (s *sink) SetWriteDeadline(time.Time) error { return nil }
 
 func (s *sink) Flush() {}
 
-// warmed is a Berth's handler and the paths of an image that it holds.
+// warmed is a Berth's handler, with an access log, and the paths of an image that it holds.
 func warmed(tb testing.TB) (h http.Handler, manifest, byDigest, blob string) {
-	r := newRig(tb, plan{upstreams: []far{{name: "hub"}}})
+	r := newRig(tb, plan{upstreams: []far{{name: "hub"}}, options: func(o *proxy.Options) {
+		o.Access = proxy.NewAccessLog(io.Discard, proxy.Text)
+	}})
 	image := r.hubs["hub"].AddImage("library/app", "1", []byte("a layer of few bytes"))
 	manifest, byDigest, blob = manifestPath("library/app", "1"), manifestPath("library/app", image.Digest.String()), blobPath("library/app", image.Layers[0])
 	r.pulled(manifest, image.Manifest)

@@ -28,8 +28,9 @@ type Options struct {
 	Catalog *catalog.Catalog
 	Puller  Puller
 	// Logger gets what goes wrong, Access one line a request; nil is silent.
-	Logger, Access *slog.Logger
-	Metrics        *Metrics
+	Logger  *slog.Logger
+	Access  *AccessLog
+	Metrics *Metrics
 	// WriteStall is how long a client may take no byte before it is given up; 0 is a minute.
 	// A server whose WriteTimeout is no longer than that spares small answers timers of
 	// their own.
@@ -41,7 +42,7 @@ type Handler struct {
 	catalog *catalog.Catalog
 	puller  Puller
 	logger  *slog.Logger
-	access  *slog.Logger
+	access  *AccessLog
 	metrics *Metrics
 	stall   time.Duration
 }
@@ -53,9 +54,6 @@ func New(o Options) *Handler {
 	h := &Handler{catalog: o.Catalog, puller: o.Puller, logger: o.Logger, access: o.Access, metrics: o.Metrics, stall: o.WriteStall}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
-	}
-	if h.access == nil {
-		h.access = slog.New(slog.DiscardHandler)
 	}
 	if h.metrics == nil {
 		h.metrics = NewMetrics(nil)

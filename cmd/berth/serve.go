@@ -44,14 +44,14 @@ type berth struct {
 	metrics *prometheus.Registry
 	facts   state.Store
 	logger  *slog.Logger
-	access  *slog.Logger
+	access  *proxy.AccessLog
 	closers []func(ctx context.Context) error
 }
 
 // assemble makes all parts of a cache from its configuration, without listening yet.
 func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth, err error) {
 	logger := newLogger(cfg, log.now())
-	b = &berth{metrics: prometheus.NewRegistry(), logger: logger, access: newLogger(cfg, log)}
+	b = &berth{metrics: prometheus.NewRegistry(), logger: logger, access: newAccessLog(cfg, log)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close(ctx))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/berth-cache/berth/catalog"
 	"github.com/berth-cache/berth/config"
+	"github.com/berth-cache/berth/proxy"
 	"github.com/berth-cache/berth/state"
 	"github.com/berth-cache/berth/upstream"
 )
@@ -26,6 +27,18 @@ func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// newAccessLog returns the access log that the configuration asks for, writing to w; nil
+// where it wants to hear of less than requests.
+func newAccessLog(cfg *config.Config, w io.Writer) *proxy.AccessLog {
+	switch {
+	case cfg.Log.Level > slog.LevelInfo:
+		return nil
+	case cfg.Log.Format == config.LogJSON:
+		return proxy.NewAccessLog(w, proxy.JSON)
+	}
+	return proxy.NewAccessLog(w, proxy.Text)
 }
 
 // inSeconds makes durations numbers of seconds, as Prometheus and jq have them; JSON
