@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -39,10 +40,13 @@ type Bolt struct {
 }
 
 // OpenBolt opens the file at path, and creates it in its existing folder if it is absent.
-// It fails within about a second when another process has the file open, and for a file
-// that is damaged; the error names the file.
+// It fails within about a second when another process has the file open, and with
+// ErrDamaged for a file that is damaged; the error names the file.
 func OpenBolt(path string, opts BoltOptions) (*Bolt, error) {
 	db, err := openFile(path)
+	if errors.Is(err, ErrDamaged) {
+		return nil, fmt.Errorf("open state file %s: %w; berth check --repair moves it aside and begins a new one", path, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open state file %s: %w", path, err)
 	}

@@ -17,10 +17,11 @@ import (
 // predecessor that is just closing, short enough for a clear answer at start.
 const lockWait = time.Second
 
-var (
-	errHeld    = errors.New("another berth process holds it")
-	errDamaged = errors.New("file damaged")
-)
+// ErrDamaged says that a state file makes no sense. What it held is found out again
+// without it: the upstreams are asked.
+var ErrDamaged = errors.New("file damaged")
+
+var errHeld = errors.New("another berth process holds it")
 
 // openFile opens the database at path, creates it if it is absent, and looks at as much
 // of it as costs nothing. Its errors do not name the file.
@@ -58,11 +59,17 @@ func openFile(path string) (*bbolt.DB, error) {
 	switch {
 	case errors.Is(err, bbolterrors.ErrTimeout):
 		return nil, errHeld
-	case errors.Is(err, errDamaged):
+	case errors.Is(err, ErrDamaged):
 		// The file stays mapped, and so locked, until the process ends: db.Close would
 		// wait for ever if the panic left a transaction open.
 		file.Close()
-	case db != nil:
+		return nil, err
+	}
+	// What is not the file system's error is what bbolt says of the file.
+	if _, failed := errors.AsType[syscall.Errno](err); !failed {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if db != nil {
 		err = errors.Join(err, db.Close())
 	}
 	return nil, err
@@ -98,14 +105,14 @@ func syncDir(dir string) error {
 	return err
 }
 
-// guard runs fn and returns bbolt's panics as errDamaged: it panics on pages that make no
+// guard runs fn and returns bbolt's panics as ErrDamaged: it panics on pages that make no
 // sense, and a page that cannot be read is a fault. State in trouble may cost an answer,
 // never the process.
 func guard(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", errDamaged, p)
+			err = fmt.Errorf("%w: %v", ErrDamaged, p)
 		}
 	}()
 	return fn()

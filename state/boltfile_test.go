@@ -55,8 +55,8 @@ func TestBoltUnreadable(t *testing.T) {
 			if err == nil {
 				t.Fatal(errors.Join(errors.New("a damaged file was opened"), b.Close()))
 			}
-			if !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "another") {
-				t.Errorf("OpenBolt = %v, want an error that names %s", err, path)
+			if !errors.Is(err, state.ErrDamaged) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "check --repair") {
+				t.Errorf("OpenBolt = %v, want an ErrDamaged that names %s and the way out", err, path)
 			}
 		})
 	}
@@ -64,8 +64,8 @@ func TestBoltUnreadable(t *testing.T) {
 		"folder": dir, "no folder": filepath.Join(dir, "absent", "state.db"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := state.OpenBolt(path, state.BoltOptions{}); err == nil || !strings.Contains(err.Error(), path) {
-				t.Errorf("OpenBolt = %v, want an error that names %s", err, path)
+			if _, err := state.OpenBolt(path, state.BoltOptions{}); err == nil || errors.Is(err, state.ErrDamaged) || !strings.Contains(err.Error(), path) {
+				t.Errorf("OpenBolt = %v, want an error that names %s and does not call it damaged", err, path)
 			}
 		})
 	}

@@ -90,7 +90,7 @@ func (b *Bolt) commit(first *write) {
 	switch {
 	case errors.Is(err, errUnchanged):
 		err = nil
-	case errors.Is(err, errDamaged) && b.damage == nil:
+	case errors.Is(err, ErrDamaged) && b.damage == nil:
 		b.damage = err
 		b.log.Error("state file is damaged and takes no more writes", "error", err)
 	}

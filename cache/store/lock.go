@@ -4,11 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,41 +55,4 @@ func holder(f *os.File) string {
 		return pid
 	}
 	return "unknown"
-}
-
-// explain says what is wrong with the folder dir and what to do about it.
-func explain(dir string, err error) error {
-	hint := ""
-	switch {
-	case errors.Is(err, ErrInUse):
-	case errors.Is(err, fs.ErrNotExist):
-		hint = ": its parent does not exist: make it, or mount the volume"
-	case errors.Is(err, syscall.ENOTDIR) || isFile(dir):
-		hint = ": a file is in the way: remove it, or use another folder"
-	case errors.Is(err, syscall.EROFS):
-		hint = ": the file system is read-only: mount it writable"
-	case errors.Is(err, syscall.ENOSPC):
-		hint = ": the file system is full: free some space"
-	case errors.Is(err, fs.ErrPermission):
-		hint = fmt.Sprintf(": not writable by user %d%s: change its owner, or run as the owner", os.Geteuid(), owner(dir))
-	}
-	return fmt.Errorf("content folder %s%s: %w", dir, hint, err)
-}
-
-// isFile covers what the standard library reports without a number of its own.
-func isFile(dir string) bool {
-	info, err := os.Stat(dir)
-	return err == nil && !info.IsDir()
-}
-
-// owner tells to whom dir belongs, as an aside for an error; empty when unknown.
-func owner(dir string) string {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return ""
-	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return fmt.Sprintf(" (it belongs to user %d)", st.Uid)
-	}
-	return ""
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -73,20 +72,20 @@ func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth,
 	if err != nil {
 		return b, err
 	}
-	if err := os.MkdirAll(cfg.Data, 0o750); err != nil {
-		return b, fmt.Errorf("data folder: %w; choose another with `data:` or make it writable for this user", err)
+	if err := dataFolder(cfg.Data); err != nil {
+		return b, err
 	}
+	disk, err := store.OpenDisk(filepath.Join(cfg.Data, "content"), store.DiskOptions{Logger: logger})
+	if err != nil {
+		return b, err
+	}
+	b.closing(disk.Close)
 	facts, err := openState(cfg, logger)
 	if err != nil {
 		return b, err
 	}
 	b.facts = facts
 	b.closing(facts.Close)
-	disk, err := store.OpenDisk(filepath.Join(cfg.Data, "content"), store.DiskOptions{Logger: logger})
-	if err != nil {
-		return b, err
-	}
-	b.closing(disk.Close)
 	counts := cache.NewMetrics(b.metrics, disk.Usage)
 	index := cache.NewIndex(facts, cache.IndexOptions{Logger: logger, Metrics: counts})
 	b.closing(func() error { index.Close(); return nil })

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/berth-cache/berth/cache/store"
 	"github.com/berth-cache/berth/catalog"
 	"github.com/berth-cache/berth/config"
 	"github.com/berth-cache/berth/proxy"
@@ -62,7 +63,12 @@ func openState(cfg *config.Config, logger *slog.Logger) (engine, error) {
 	if url := cfg.State.Redis.Reveal(); url != "" {
 		return newRedis(url, logger)
 	}
-	return state.OpenBolt(filepath.Join(cfg.Data, "state.db"), state.BoltOptions{Logger: logger})
+	path := filepath.Join(cfg.Data, "state.db")
+	b, err := state.OpenBolt(path, state.BoltOptions{Logger: logger})
+	if err != nil {
+		return nil, fmt.Errorf("%w%s", err, store.Hint(path, err))
+	}
+	return b, nil
 }
 
 // newRedis makes the engine for a URL. It does not connect.
