@@ -163,6 +163,7 @@ func (h *Handler) fail(w *response, r *http.Request, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	header := w.Header()
+	header[keyAPIVersion] = apiVersion
 	if e == errMethod {
 		header.Set("Allow", "GET, HEAD")
 	}

@@ -69,7 +69,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w := &response{ResponseWriter: rw, stall: h.stall, began: time.Now(), kind: kindInvalid, timed: h.timed(r)}
 	defer h.finish(w, r)
 	header := w.Header()
-	header[keyAPIVersion], header[keyNoSniff], header[keySandbox] = apiVersion, noSniff, sandbox
+	header[keyNoSniff], header[keySandbox] = noSniff, sandbox
 
 	req, err := parse(r)
 	if err == nil {
@@ -101,20 +101,21 @@ func (h *Handler) serve(w *response, r *http.Request, req request) error {
 		w.Header().Set("OCI-Namespace", route.Namespace)
 	}
 	w.hint = officialHint(route)
+	w.reference = req.tag + string(req.digest)
 	q := pull.Query{Route: route, Tag: req.tag, Digest: req.digest, Head: req.head}
+	switch req.kind {
+	case kindManifest:
+		return h.manifest(w, r, q)
+	case kindBlob:
+		return h.blob(w, r, q)
+	}
+	w.Header()[keyAPIVersion] = apiVersion
 	switch req.kind {
 	case kindPing:
 		return pong(w, r)
-	case kindManifest:
-		w.reference = req.tag + string(req.digest)
-		return h.manifest(w, r, q)
-	case kindBlob:
-		w.reference = string(req.digest)
-		return h.blob(w, r, q)
 	case kindTags:
 		return h.tags(w, r, req, q)
 	default:
-		w.reference = string(req.digest)
 		return h.referrers(w, r, req, q)
 	}
 }

@@ -16,6 +16,7 @@ func (h *Handler) tags(w *response, r *http.Request, req request, q pull.Query) 
 		return err
 	}
 	w.came(list.Origin)
+	w.confirmed(list.Origin)
 	if list.Next != nil {
 		next := url.Values{"last": {list.Next.Last}}
 		if list.Next.N >= 0 {
@@ -44,6 +45,7 @@ func (h *Handler) referrers(w *response, r *http.Request, req request, q pull.Qu
 		return err
 	}
 	w.came(list.Origin)
+	w.confirmed(list.Origin)
 	if list.Filters != "" {
 		w.Header().Set("OCI-Filters-Applied", list.Filters)
 	}

@@ -15,6 +15,7 @@ func (h *Handler) manifest(w *response, r *http.Request, q pull.Query) error {
 		return err
 	}
 	w.came(m.Origin)
+	w.confirmed(m.Origin)
 	header := w.Header()
 	etag := `"` + string(m.Digest) + `"`
 	w.values.set(header, keyDigest, string(m.Digest))

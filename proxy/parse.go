@@ -73,12 +73,11 @@ func parse(r *http.Request) (request, error) {
 // parsePath reads /v2/<name>/<kind>/<reference>. A path that a client puts before /v2/, as
 // newer Docker daemons do with a mirror's, is the beginning of the name.
 func (q *request) parsePath(path string) error {
-	before, rest, ok := strings.Cut(path+"/", "/v2/")
+	before, rest, ok := strings.Cut(path, "/v2/")
 	if !ok {
-		return errNoAPI
+		before, ok = strings.CutSuffix(path, "/v2")
 	}
-	rest = strings.TrimSuffix(rest, "/")
-	if strings.HasSuffix(path, "/") && rest != "" {
+	if !ok || strings.HasSuffix(rest, "/") {
 		return errNoAPI
 	}
 	before = strings.TrimPrefix(before, "/")

@@ -42,12 +42,16 @@ var (
 	_ http.Flusher  = (*response)(nil)
 )
 
-// came sets the headers that tell where an answer comes from.
+// came sets the header that tells where an answer comes from.
 func (w *response) came(o pull.Origin) {
 	w.upstream, w.outcome, w.detail = o.Upstream, string(o.Outcome), o.Detail
-	header := w.Header()
-	w.values.set(header, keyCacheStatus, cacheStatus(o))
-	w.values.set(header, keyAge, strconv.Itoa(int(o.Age.Seconds())))
+	w.values.set(w.Header(), keyCacheStatus, cacheStatus(o))
+}
+
+// confirmed sets the header that tells how long ago an upstream last confirmed an answer.
+// A blob goes without: its digest proves it.
+func (w *response) confirmed(o pull.Origin) {
+	w.values.set(w.Header(), keyAge, strconv.FormatInt(int64(o.Age/time.Second), 10))
 }
 
 // cacheStatus is RFC 9211's account of an answer.
@@ -77,6 +81,7 @@ func (w *response) WriteHeader(status int) {
 	}
 	if status == http.StatusRequestedRangeNotSatisfiable && !w.discard {
 		w.discard = true
+		w.Header()[keyAPIVersion] = apiVersion
 		if w.whole != nil { // ServeContent says so only of ranges that it could read
 			w.Header().Set("Content-Range", "bytes */"+strconv.FormatInt(w.whole.Size(), 10))
 		}
