@@ -29,8 +29,9 @@ var rooms = map[string]room{
 	"cache":       {[]string{"cache/store", "state"}, "the cache takes its bytes from a Source: it knows no upstream, no registry and no HTTP"},
 	"catalog":     {[]string{"state"}, "the catalog says what exists, and asks nobody"},
 	"pull":        {[]string{"cache", "catalog", "upstream"}, "pull decides; HTTP is proxy's, the file is cmd's, facts and bytes are reached through the cache"},
+	"server":      {nil, "the door knows nothing of what is served behind it"},
 	"proxy":       {[]string{"cache", "catalog", "pull"}, "proxy puts HTTP in front of pull: it asks no upstream and touches no storage"},
-	"cmd/berth":   {[]string{"cache", "cache/store", "catalog", "config", "proxy", "pull", "state", "upstream"}, "cmd wires everything, but nothing meant for tests"},
+	"cmd/berth":   {[]string{"cache", "cache/store", "catalog", "config", "proxy", "pull", "server", "state", "upstream"}, "cmd wires everything, but nothing meant for tests"},
 }
 
 // guarded is something foreign that only some rooms may import.
@@ -48,7 +49,7 @@ var foreign = []guarded{
 	{"github.com/google/go-containerregistry/pkg/authn", []string{"upstream", "cmd/berth"}, "only upstream logs in at registries, with the login that cmd hands it"},
 	{"github.com/google/go-containerregistry", []string{"upstream"}, "only upstream speaks to registries"},
 	{"net/http/httptest", nil, "what serves has no test in it"},
-	{"net/http", []string{"upstream", "cache/store", "proxy", "cmd/berth"}, "HTTP ends in proxy and begins in upstream: what lies between can be tested without it"},
+	{"net/http", []string{"upstream", "cache/store", "proxy", "server", "cmd/berth"}, "HTTP ends in proxy behind server, and begins in upstream: what lies between can be tested without it"},
 	{"testing", nil, "what serves has no test in it"},
 }
 

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/sha256"
+	"crypto/tls"
 	"log/slog"
 	"math"
 	"net/url"
@@ -16,9 +18,19 @@ type Config struct {
 	// Listen is the address of registry, API and web pages, as host:port. The host may be
 	// empty (every address), the port 0 (any free one). Default 127.0.0.1:5000.
 	Listen string
+	// TLS is the certificate with which Listen is served; none, and it is plain HTTP.
+	TLS TLS
+	// MaxConnections is how many connections of clients may be open at once; 0, the default,
+	// leaves that to what the system allows the process.
+	MaxConnections int
+	// Drain is how long Berth may take to stop, for pulls to finish. Default 30 s.
+	Drain time.Duration
 	// Ops is the address of metrics and health checks, as host:port, and differs from
 	// Listen. Empty, which only `ops: ""` gives, means none. Default 127.0.0.1:5001.
 	Ops string
+	// PProf serves Go's profiles, and memory dumps that hold credentials, at Ops. Default:
+	// where Ops is a loopback address.
+	PProf bool
 	// Data is the folder that holds content and embedded state. A relative path in a file
 	// starts at the file's folder, and Load makes it absolute. Default /var/lib/berth; ./berth-data without a file.
 	Data string
@@ -32,6 +44,26 @@ type Config struct {
 	// Registries are what clients pull from, in the file's order, at least one. Default:
 	// one named default with all Upstreams in their order.
 	Registries []Registry
+	// Files are all that Load read, the configuration first, then those that it names. None
+	// for Parse and Default.
+	Files []File
+}
+
+// File is a file as it was when it was read.
+type File struct {
+	// Path is the full path.
+	Path string
+	// Sum is of the content.
+	Sum [sha256.Size]byte
+}
+
+// TLS is the certificate of a server.
+type TLS struct {
+	// Cert and Key are the paths of the PEM files, both or none: the certificate, with those
+	// that lead to its authority after it, and its private key.
+	Cert, Key string
+	// Certificate is what they hold, with its Leaf. Parse leaves it nil.
+	Certificate *tls.Certificate
 }
 
 // State says where small durable facts live.
@@ -103,6 +135,8 @@ type Upstream struct {
 	// CAFile is a PEM file of certificate authorities to trust, beside the system's,
 	// as a path that can be opened. Empty means none.
 	CAFile string
+	// CA is what CAFile holds, at least one certificate and no broken one. Parse leaves it nil.
+	CA []byte
 }
 
 // Registry is one name space that clients pull from.

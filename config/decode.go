@@ -13,7 +13,8 @@ type decoder struct {
 	file   string
 	folder string // where relative paths start
 	env    func(string) (string, bool)
-	open   bool // whether the files that the configuration names are looked at
+	open   bool   // whether the files that the configuration names are looked at
+	files  []File // that were
 	faults Faults
 }
 

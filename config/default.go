@@ -40,6 +40,8 @@ func base() *Config {
 	return &Config{
 		Listen: defaultListen,
 		Ops:    defaultOps,
+		PProf:  true,
+		Drain:  30 * time.Second,
 		Data:   dataWithFile,
 		Log:    Log{Level: slog.LevelInfo, Format: LogText},
 	}

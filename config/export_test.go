@@ -4,7 +4,7 @@ package config
 func KnownKeys() []string {
 	var keys []string
 	for prefix, known := range map[string][]string{
-		"": topKeys, "state.": stateKeys, "log.": logKeys, "upstreams.*.": upstreamKeys, "registries.*.": registryKeys,
+		"": topKeys, "tls.": tlsKeys, "state.": stateKeys, "log.": logKeys, "upstreams.*.": upstreamKeys, "registries.*.": registryKeys,
 	} {
 		for _, k := range known {
 			keys = append(keys, prefix+k)

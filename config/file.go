@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -57,11 +58,11 @@ func (v value) password(path string) string {
 	return text
 }
 
-// authorities checks that the file holds at least one certificate and no broken one.
-func (v value) authorities(path string) {
+// authorities returns what the file holds: at least one certificate and no broken one.
+func (v value) authorities(path string) []byte {
 	data, fine := v.read(path, maxCABytes)
 	if !fine {
-		return
+		return nil
 	}
 	found := false
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
@@ -70,13 +71,14 @@ func (v value) authorities(path string) {
 		}
 		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
 			v.faultf("the file %q holds a broken certificate (%v); write whole PEM certificates into it", path, err)
-			return
+			return nil
 		}
 		found = true
 	}
 	if !found {
 		v.faultf("the file %q holds no PEM certificate; write at least one into it, as -----BEGIN CERTIFICATE-----", path)
 	}
+	return data
 }
 
 // read returns the content of a small file that only its owner and group may change.
@@ -102,6 +104,7 @@ func (v value) read(path string, limit int64) ([]byte, bool) {
 	if err != nil {
 		return nil, v.unread(path, err)
 	}
+	v.files = append(v.files, File{path, sha256.Sum256(data)})
 	return data, true
 }
 

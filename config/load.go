@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,7 +12,7 @@ import (
 )
 
 var (
-	topKeys   = []string{"listen", "ops", "data", "state", "log", "upstreams", "registries"}
+	topKeys   = []string{"listen", "tls", "max_connections", "drain", "ops", "pprof", "data", "state", "log", "upstreams", "registries"}
 	stateKeys = []string{"redis"}
 	logKeys   = []string{"level", "format"}
 )
@@ -38,7 +39,7 @@ func Load(path string, env func(string) (string, bool)) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	d := &decoder{file: path, folder: filepath.Dir(full), env: env, open: true}
+	d := &decoder{file: path, folder: filepath.Dir(full), env: env, open: true, files: []File{{full, sha256.Sum256(data)}}}
 	return d.config(data)
 }
 
@@ -59,6 +60,11 @@ func (d *decoder) config(data []byte) (*Config, error) {
 	}
 	f := root.fields(topKeys)
 	f.addresses(c)
+	f.get("tls").tls(&c.TLS)
+	f.get("max_connections").count(&c.MaxConnections, 10)
+	f.get("drain").duration(&c.Drain)
+	c.PProf = loopback(c.Ops)
+	f.get("pprof").flag(&c.PProf)
 	f.get("data").data(&c.Data)
 	f.get("state").state(&c.State)
 	f.get("log").log(&c.Log)
@@ -77,6 +83,7 @@ func (d *decoder) config(data []byte) (*Config, error) {
 	if len(d.faults) > 0 {
 		return nil, d.faults.sorted()
 	}
+	c.Files = d.files
 	return c, nil
 }
 

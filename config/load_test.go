@@ -58,7 +58,7 @@ const redisFault = "berth.yaml:1: state.redis: is no URL of a Redis server; writ
 func TestTopLevel(t *testing.T) {
 	c := parse(t, "listen: \"[::1]:443\"\nops: \"\"\ndata: data\nstate: {redis: \"redis://:p@h/0\"}\nlog: {level: debug, format: json}\n")
 	want := config.Default()
-	want.Listen, want.Ops, want.Data = "[::1]:443", "", "data"
+	want.Listen, want.Ops, want.PProf, want.Data = "[::1]:443", "", false, "data"
 	want.State.Redis = config.NewSecret("redis://:p@h/0")
 	want.Log = config.Log{Level: slog.LevelDebug, Format: config.LogJSON}
 	if diff := cmp.Diff(want, c); diff != "" {

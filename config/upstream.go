@@ -91,7 +91,7 @@ func (v value) upstream(u *Upstream) []pair {
 	f.private(u)
 	f.credentials(u)
 	if ca := f.get("ca_file"); ca.filePath(&u.CAFile) && u.CAFile != "" && v.open {
-		ca.authorities(u.CAFile)
+		u.CA = ca.authorities(u.CAFile)
 	}
 	return hosts
 }

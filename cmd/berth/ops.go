@@ -12,9 +12,10 @@ import (
 // readiness tells whether this process wants traffic.
 type readiness struct{ ready atomic.Bool }
 
-// opsHandler serves what operators ask: metrics and the two health checks.
-func opsHandler(metrics prometheus.Gatherer, r *readiness) http.Handler {
+// opsHandler serves what operators ask: metrics, the two health checks, and profiles.
+func opsHandler(metrics prometheus.Gatherer, r *readiness, profiles bool) http.Handler {
 	mux := http.NewServeMux()
+	handleProfiles(mux, profiles)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")

@@ -41,12 +41,25 @@ func upstreamOf(url, more string) string {
 	return fmt.Sprintf("upstreams:\n  hub: {url: %q%s}\nregistries:\n  default: {upstreams: [hub]}\n", url, more)
 }
 
-// start runs the program until it ends or the test does. Its data is in folder/data.
-func start(t *testing.T, folder, upstreams string) *process {
+// configure writes the configuration of a program whose data is in folder/data, and returns
+// its path. Unless keys say otherwise it takes a second to stop.
+func configure(t *testing.T, folder, keys string) string {
 	t.Helper()
 	path := filepath.Join(folder, "berth.yaml")
-	text := "listen: 127.0.0.1:0\nops: 127.0.0.1:0\ndata: data\nlog: {format: json}\n" + upstreams
-	must(t, os.WriteFile(path, []byte(text), 0o600))
+	text := "listen: 127.0.0.1:0\nops: 127.0.0.1:0\ndata: data\n"
+	for key, usual := range map[string]string{"log": "{format: json}", "drain": "1s"} {
+		if !strings.Contains("\n"+keys, "\n"+key+":") {
+			text += key + ": " + usual + "\n"
+		}
+	}
+	must(t, os.WriteFile(path, []byte(text+keys), 0o600))
+	return path
+}
+
+// start runs the program until it ends or the test does, configured with keys.
+func start(t *testing.T, folder, keys string) *process {
+	t.Helper()
+	path := configure(t, folder, keys)
 	p := &process{command: command(t, "serve", "--config", path), ended: make(chan struct{})}
 	p.client.Transport = &http.Transport{DisableKeepAlives: true, DisableCompression: true}
 	p.command.Stderr = &p.errors

@@ -67,7 +67,7 @@ func stalled(t *testing.T) (hub *upstreamtest.Registry, blob []byte, release cha
 
 func TestStopLetsPullsFinish(t *testing.T) {
 	hub, blob, release := stalled(t)
-	p := start(t, t.TempDir(), upstreamOf(hub.Start(t), ""))
+	p := start(t, t.TempDir(), "drain: 1m\n"+upstreamOf(hub.Start(t), ""))
 	body, head := p.begin(t, blobURL(p, "app", hub.AddBlob("app", blob)), 100_000)
 	defer body.Close()
 	p.signal(t, syscall.SIGTERM)
@@ -76,21 +76,20 @@ func TestStopLetsPullsFinish(t *testing.T) {
 		return err == nil && status == http.StatusServiceUnavailable && string(text) == "stopping\n"
 	})
 	p.want(t, p.ops+"/healthz", 200, []byte("ok\n"))
-	eventually(t, "no new connection is taken", func() bool {
-		_, _, err := p.get(p.url + "/v2/")
-		return err != nil
-	})
+	manifest := hub.AddImage("app", "1", noise(2, 1000))
+	p.want(t, p.url+"/v2/app/manifests/1", 200, manifest.Manifest) // the pull goes on
 	close(release)
 	rest, err := io.ReadAll(body)
 	if err != nil || !bytes.Equal(append(head, rest...), blob) {
 		t.Errorf("%d and %d bytes, %v", len(head), len(rest), err)
 	}
+	p.want(t, blobURL(p, "app", manifest.Layers[0]), 200, noise(2, 1000))
 	p.wantExit(t, 0)
 }
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	hub, blob, _ := stalled(t)
-	p := start(t, t.TempDir(), upstreamOf(hub.Start(t), ""))
+	p := start(t, t.TempDir(), "drain: 1m\n"+upstreamOf(hub.Start(t), ""))
 	body, _ := p.begin(t, blobURL(p, "app", hub.AddBlob("app", blob)), 100_000)
 	defer body.Close()
 	p.signal(t, syscall.SIGTERM)
@@ -232,7 +231,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	if err := <-result; err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff([]string{"serving", "request", "stopping: running requests may finish", "stopped"}, messages); diff != "" {
+	if diff := cmp.Diff([]string{"serving", "request", "stopping: pulls may finish", "stopped"}, messages); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)
 	}
 }
@@ -252,7 +251,7 @@ func TestServeWithoutItsStateSaysSo(t *testing.T) {
 	}
 	p.signal(t, syscall.SIGHUP) // the end of a terminal is a stop like any other
 	p.wantExit(t, 0)
-	if text := p.log(); !strings.Contains(text, `"msg":"stopping: running requests may finish","within":30}`) || !strings.Contains(text, `"msg":"stopped"`) {
+	if text := p.log(); !strings.Contains(text, `"msg":"stopping: pulls may finish","within":1}`) || !strings.Contains(text, `"msg":"stopped"`) {
 		t.Errorf("the log is\n%s", text)
 	}
 }

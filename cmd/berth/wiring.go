@@ -2,10 +2,10 @@ package main
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strconv"
 
@@ -16,6 +16,7 @@ import (
 	"github.com/berth-cache/berth/catalog"
 	"github.com/berth-cache/berth/config"
 	"github.com/berth-cache/berth/proxy"
+	"github.com/berth-cache/berth/server"
 	"github.com/berth-cache/berth/state"
 	"github.com/berth-cache/berth/upstream"
 )
@@ -95,9 +96,9 @@ func newUpstreams(cfg *config.Config, logger *slog.Logger, metrics *upstream.Met
 }
 
 func newUpstream(u config.Upstream, logger *slog.Logger, metrics *upstream.Metrics) (*upstream.Client, error) {
-	roots, err := authorities(u.CAFile)
+	roots, err := authorities(u.CA)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", u.CAFile, err)
 	}
 	return upstream.New(upstream.Config{
 		Name: u.Name, URL: u.URL, Hosts: u.Hosts,
@@ -108,21 +109,17 @@ func newUpstream(u config.Upstream, logger *slog.Logger, metrics *upstream.Metri
 	})
 }
 
-// authorities are the system's and those of file; nil, the system's alone, without one.
-func authorities(file string) (*x509.CertPool, error) {
-	if file == "" {
+// authorities are the system's and those of a PEM file; nil, the system's alone, without one.
+func authorities(pem []byte) (*x509.CertPool, error) {
+	if len(pem) == 0 {
 		return nil, nil
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", file)
+		return nil, errors.New("no PEM certificate")
 	}
 	return pool, nil
 }
@@ -163,4 +160,12 @@ func describeUpstreams(cfg *config.Config, r prometheus.Registerer) {
 	for _, u := range cfg.Upstreams {
 		info.WithLabelValues(u.Name, u.URL.Host, strconv.FormatBool(u.Hardened)).Set(1)
 	}
+}
+
+// describeCertificate exports when the certificate of listen ceases to be valid.
+func describeCertificate(c *server.Certificate, r prometheus.Registerer) {
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "berth_tls_certificate_expiry_timestamp_seconds",
+		Help: "When the certificate that listen shows expires, in Unix time.",
+	}, func() float64 { return float64(c.Expires().Unix()) }))
 }
