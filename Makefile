@@ -5,7 +5,7 @@ GO ?= go
 BIN := $(CURDIR)/bin
 TESTFLAGS ?= -race -shuffle=on -timeout 8m
 
-.PHONY: help build test unit e2e lint fuzz bench tools setup clean
+.PHONY: help build test unit e2e soak lint fuzz bench tools setup clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,6 +22,10 @@ unit: ## unit tests with the race detector, those of the benchmark too
 # Never from the cache: go does not know that the result depends on the Berth that is built.
 e2e: ## real clients against real registries; docs in e2e/README.md
 	cd e2e && $(GO) test -count=1 -v -timeout 10m ./...
+
+# Its short form is part of e2e. SOAKFLAGS='-run TestKill' for one of them.
+soak: ## treat the binary badly for a quarter of an hour; docs/operations.md
+	cd e2e && BERTH_SOAK=1 $(GO) test -count=1 -v -timeout 40m $(SOAKFLAGS) ./soak
 
 lint: tools ## formatting, vet, architecture and the rest of .golangci.yml; bin/golangci-lint fmt mends the first
 	$(BIN)/golangci-lint run --allow-parallel-runners ./...

@@ -85,6 +85,29 @@ func TestDaemonEndsWithWhatItStarted(t *testing.T) {
 	}
 }
 
+func TestWaitTellsHowADaemonEnded(t *testing.T) {
+	for name, tc := range map[string]struct {
+		signal os.Signal
+		want   int
+	}{
+		"its own status": {syscall.SIGUSR1, 7},
+		"killed":         {syscall.SIGKILL, -1},
+	} {
+		file := filepath.Join(child.Folder(t), "trapped")
+		ready := func(context.Context) error {
+			_, err := os.Stat(file)
+			return err
+		}
+		daemon := child.Start(t, shell("trap 'exit 7' USR1; echo > "+file+"; while :; do sleep 0.01; done"), ready)
+		if err := daemon.Signal(tc.signal); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := daemon.Wait(t.Context()); got != tc.want || err != nil {
+			t.Errorf("%s: %d, %v, want %d", name, got, err, tc.want)
+		}
+	}
+}
+
 // awaitGone waits until a process is gone; an orphan has to be reaped by whoever took it.
 func awaitGone(t *testing.T, pid int) {
 	t.Helper()

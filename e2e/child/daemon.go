@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,6 +27,7 @@ type Daemon struct {
 	command Command
 	log     string
 	stop    context.CancelFunc
+	process *os.Process
 	done    chan struct{}
 	err     error // how it ended; read after done
 }
@@ -33,6 +35,17 @@ type Daemon struct {
 // Start runs command and returns once ready tells no error. The test that started it shows
 // the daemon's log when it fails.
 func Start(tb testing.TB, command Command, ready func(context.Context) error) *Daemon {
+	tb.Helper()
+	d, err := TryStart(tb, command, ready)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return d
+}
+
+// TryStart is Start for a program that may end before it is ready. Then there is an error,
+// and the daemon to ask how it ended.
+func TryStart(tb testing.TB, command Command, ready func(context.Context) error) (*Daemon, error) {
 	tb.Helper()
 	d := &Daemon{command: command, log: filepath.Join(Folder(tb), "log"), done: make(chan struct{})}
 	log, err := os.Create(d.log)
@@ -48,6 +61,7 @@ func Start(tb testing.TB, command Command, ready func(context.Context) error) *D
 		stop()
 		tb.Fatalf("start %s: %v", command, err)
 	}
+	d.process = cmd.Process
 	go func() {
 		defer close(d.done)
 		d.err = cmd.Wait()
@@ -59,9 +73,9 @@ func Start(tb testing.TB, command Command, ready func(context.Context) error) *D
 		}
 	})
 	if err := d.await(tb.Context(), ready); err != nil {
-		tb.Fatalf("start %s: %v", command, err)
+		return d, fmt.Errorf("start %s: %w", command, err)
 	}
-	return d
+	return d, nil
 }
 
 // Stop asks the daemon to end, kills it if it does not, and waits for it.
@@ -69,6 +83,33 @@ func (d *Daemon) Stop() {
 	d.stop()
 	<-d.done
 }
+
+// Signal sends the daemon a signal, but none to what it started.
+func (d *Daemon) Signal(s os.Signal) error {
+	if err := d.process.Signal(s); err != nil {
+		return fmt.Errorf("signal %s: %w", d.command, err)
+	}
+	return nil
+}
+
+// Wait waits for the daemon's end and returns its exit status, -1 if a signal ended it.
+func (d *Daemon) Wait(ctx context.Context) (int, error) {
+	select {
+	case <-d.done:
+	case <-ctx.Done():
+		return 0, fmt.Errorf("%s still runs: %w", d.command, context.Cause(ctx))
+	}
+	if exit, ok := errors.AsType[*exec.ExitError](d.err); ok {
+		return exit.ExitCode(), nil
+	}
+	return 0, d.err
+}
+
+// PID is the daemon's process id.
+func (d *Daemon) PID() int { return d.process.Pid }
+
+// Log is the name of the file that has the daemon's output.
+func (d *Daemon) Log() string { return d.log }
 
 func (d *Daemon) await(ctx context.Context, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)

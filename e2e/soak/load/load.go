@@ -1,0 +1,141 @@
+package load
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/berth-cache/berth/e2e/soak/truth"
+)
+
+// Load is the clients of one Berth.
+type Load struct {
+	// base is Berth's URL.
+	base    string
+	library *truth.Library
+	client  *http.Client
+	Tally   *Tally
+
+	// mu guards unsure.
+	mu sync.Mutex
+	// unsure are blobs that a client did not get whole: Berth may have part of them.
+	unsure map[digest.Digest]wanted
+}
+
+// wanted is a blob at a place.
+type wanted struct {
+	truth.Place
+	truth.Blob
+}
+
+// New returns clients of the Berth at base, a URL without a final slash.
+func New(base string, library *truth.Library) *Load {
+	return &Load{
+		base: base, library: library, Tally: &Tally{}, unsure: map[digest.Digest]wanted{},
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}},
+	}
+}
+
+// HangUp closes idle connections.
+func (l *Load) HangUp() { l.client.CloseIdleConnections() }
+
+// Phase is a stretch of load.
+type Phase struct {
+	// Seed makes the operations what they are.
+	Seed uint64
+	// Operations are spread evenly over Workers.
+	Operations, Workers int
+	// Trouble says that upstreams may fail: then so may answers, as long as nobody is told
+	// anything false.
+	Trouble bool
+	// Do is called from one of the workers after each Every operations.
+	Every int
+	Do    func()
+}
+
+// Run runs a phase to its end, or that of ctx.
+func (l *Load) Run(ctx context.Context, p Phase) {
+	var done atomic.Int64
+	var workers sync.WaitGroup
+	for w := range p.Workers {
+		workers.Go(func() {
+			v := &visit{Load: l, random: rand.New(rand.NewPCG(p.Seed, uint64(w))), trouble: p.Trouble}
+			for n := w; n < p.Operations && ctx.Err() == nil; n += p.Workers {
+				op := pick(v.random)
+				l.once(ctx, v, op)
+				if p.Every > 0 && done.Add(1)%int64(p.Every) == 0 {
+					p.Do()
+				}
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// once runs an operation within its bound and counts it, unless the load was told to end.
+func (l *Load) once(ctx context.Context, v *visit, op operation) {
+	bounded, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	v.ctx = bounded
+	o := op.run(v)
+	if ctx.Err() == nil {
+		l.Tally.add(op.kind, o, v.trouble)
+	}
+}
+
+// notSure remembers a blob that did not come whole.
+func (l *Load) notSure(p truth.Place, b truth.Blob) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unsure[b.Digest] = wanted{p, b}
+}
+
+// Settle fetches each blob that did not come whole, so that no fill is left half done, and
+// those that a fault spoiled come again. It returns how many there were, and how many took
+// more than one request; what cannot be had at all counts as lost.
+func (l *Load) Settle(ctx context.Context) (blobs, again int) {
+	l.mu.Lock()
+	all := l.unsure
+	l.unsure = map[digest.Digest]wanted{}
+	l.mu.Unlock()
+	const tries = 5
+	for _, want := range all {
+		for try := range tries {
+			v := &visit{Load: l, ctx: ctx, trouble: true}
+			o := v.whole(want.Place, want.Blob)
+			if o.ending == Right {
+				break
+			}
+			if again++; try == tries-1 {
+				l.Tally.add("settle", o, false)
+			}
+		}
+		l.Tally.add("settle", right, false)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.unsure)
+	return len(all), again
+}
+
+// Pull pulls an image by a reference, whole, and tells how that came out.
+func (l *Load) Pull(ctx context.Context, p truth.Place, reference string, image truth.Image) (Ending, string) {
+	bounded, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	v := &visit{Load: l, ctx: bounded}
+	o := v.pull(p, reference, image)
+	return o.ending, o.detail
+}
+
+// Blob fetches one blob whole.
+func (l *Load) Blob(ctx context.Context, p truth.Place, b truth.Blob) (Ending, string) {
+	bounded, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	v := &visit{Load: l, ctx: bounded}
+	o := v.whole(p, b)
+	return o.ending, o.detail
+}
