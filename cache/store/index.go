@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -14,41 +13,18 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-var (
-	recordsBucket = []byte("records")
-	metaBucket    = []byte("meta")
-	versionKey    = []byte("version")
-	totalsKey     = []byte("totals")
-)
+const indexVersion = 2
 
-const (
-	indexVersion = 1
-	// maxBatch bounds how many changes share one transaction.
-	maxBatch = 1024
-)
-
-// record is what the index knows of one object.
-type record struct {
-	size      int64
-	committed time.Time
-}
-
-// change is one write to the index; a nil record removes the key.
-type change struct {
-	key    []byte
-	record *record
-	done   chan error
-}
-
-// index holds a record for every object, and the totals, kept in the same transactions,
-// so that neither a start nor Usage reads the tree. Changes that arrive while a
-// transaction is being synced share the next one.
+// index holds a record for every object, the order of their uses, and the totals, kept in
+// the same transactions, so that neither a start, nor eviction, nor Usage reads the tree.
 type index struct {
 	db     *bolt.DB
+	clock  clock
 	queue  chan change
 	stop   chan struct{}
 	writer sync.WaitGroup
 	totals atomic.Pointer[Usage]
+	done   fulfilled
 
 	// damage is why nothing more is written: bbolt panicked in a write and may have left
 	// its transaction open, so that the next, and closing the file, would wait for ever.
@@ -91,7 +67,7 @@ func (x *index) open(name string) error {
 		if err := checkLength(x.db, file); err != nil {
 			return err
 		}
-		return x.db.Update(x.prepare)
+		return x.prepare()
 	})
 	switch {
 	case errors.Is(err, ErrDamaged):
@@ -104,25 +80,58 @@ func (x *index) open(name string) error {
 	return err
 }
 
-// prepare makes the buckets of a new index, checks the version and reads the totals.
-func (x *index) prepare(tx *bolt.Tx) error {
-	if _, err := tx.CreateBucketIfNotExists(recordsBucket); err != nil {
-		return err
+// prepare makes the buckets of a new index, or brings one to this version, and reads what
+// is known without it from then on.
+func (x *index) prepare() error {
+	version, err := x.version()
+	switch {
+	case err != nil:
+	case version == nil:
+		err = x.db.Update(func(tx *bolt.Tx) error {
+			if err := makeBuckets(tx); err != nil {
+				return err
+			}
+			return tx.Bucket(metaBucket).Put(versionKey, []byte{indexVersion})
+		})
+	case bytes.Equal(version, []byte{1}):
+		err = migrate(x.db)
+	case !bytes.Equal(version, []byte{indexVersion}):
+		err = fmt.Errorf("version %d, this Berth reads %d", version, indexVersion)
 	}
-	meta, err := tx.CreateBucketIfNotExists(metaBucket)
 	if err != nil {
 		return err
 	}
-	if v := meta.Get(versionKey); v == nil {
-		if err := meta.Put(versionKey, []byte{indexVersion}); err != nil {
+	return x.db.View(func(tx *bolt.Tx) error {
+		x.totals.Store(new(decodeTotals(tx.Bucket(metaBucket).Get(totalsKey))))
+		last, _ := tx.Bucket(recencyBucket).Cursor().Last()
+		used, _ := decodeRecency(last)
+		x.clock = newClock(used)
+		return nil
+	})
+}
+
+// version returns that of the file; nil when it is new.
+func (x *index) version() (version []byte, err error) {
+	err = x.db.View(func(tx *bolt.Tx) error {
+		if meta := tx.Bucket(metaBucket); meta != nil {
+			version = bytes.Clone(meta.Get(versionKey))
+		}
+		return nil
+	})
+	return version, err
+}
+
+func makeBuckets(tx *bolt.Tx) error {
+	for _, name := range [][]byte{recordsBucket, recencyBucket, arrivedBucket, doomedBucket, metaBucket} {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
 		}
-	} else if len(v) != 1 || v[0] != indexVersion {
-		return fmt.Errorf("version %d, this Berth reads %d", v, indexVersion)
 	}
-	x.totals.Store(new(decodeTotals(meta.Get(totalsKey))))
 	return nil
 }
+
+// usage returns the totals.
+func (x *index) usage() Usage { return *x.totals.Load() }
 
 // lookup returns the record of key; absent is a nil record.
 func (x *index) lookup(key []byte) (*record, error) {
@@ -159,6 +168,20 @@ func (x *index) following(from []byte, limit int) ([]keyed, error) {
 	return found, err
 }
 
+// oldest returns up to limit records, those used longest ago first.
+func (x *index) oldest(limit int) ([]keyed, error) {
+	var found []keyed
+	err := x.view(func(tx *bolt.Tx) error {
+		records, c := tx.Bucket(recordsBucket), tx.Bucket(recencyBucket).Cursor()
+		for k, _ := c.First(); k != nil && len(found) < limit; k, _ = c.Next() {
+			_, key := decodeRecency(k)
+			found = append(found, keyed{bytes.Clone(key), decodeRecord(records.Get(key))})
+		}
+		return nil
+	})
+	return found, err
+}
+
 // view runs fn in a read transaction.
 func (x *index) view(fn func(tx *bolt.Tx) error) error {
 	err := guard(func() error { return x.db.View(fn) })
@@ -166,138 +189,4 @@ func (x *index) view(fn func(tx *bolt.Tx) error) error {
 		return ErrClosed
 	}
 	return err
-}
-
-// put records r under key, replacing what was there.
-func (x *index) put(key []byte, r record) error {
-	return x.apply(change{key: key, record: &r})
-}
-
-// remove drops the record of key; an absent one is no error.
-func (x *index) remove(key []byte) error {
-	return x.apply(change{key: key})
-}
-
-// apply hands c to the writer and waits until it is synced. It takes no context: a caller
-// that left would not know what became of its change, and the wait is one sync long.
-func (x *index) apply(c change) error {
-	c.done = make(chan error, 1)
-	select {
-	case x.queue <- c:
-		return <-c.done
-	case <-x.stop:
-		return ErrClosed
-	}
-}
-
-// usage returns the totals.
-func (x *index) usage() Usage { return *x.totals.Load() }
-
-// close ends the writer and closes the file. It is called once.
-func (x *index) close() error {
-	close(x.stop)
-	x.writer.Wait()
-	if x.damage != nil {
-		return fmt.Errorf("close index: %w", x.damage)
-	}
-	return x.db.Close()
-}
-
-func (x *index) run() {
-	for {
-		select {
-		case c := <-x.queue:
-			batch := x.gather(c)
-			err := x.write(batch)
-			for _, c := range batch {
-				c.done <- err
-			}
-		case <-x.stop:
-			return
-		}
-	}
-}
-
-// gather takes what is waiting in the queue, without waiting for more.
-func (x *index) gather(first change) []change {
-	batch := []change{first}
-	for len(batch) < maxBatch {
-		select {
-		case c := <-x.queue:
-			batch = append(batch, c)
-		default:
-			return batch
-		}
-	}
-	return batch
-}
-
-// write applies batch in one transaction, the totals with it.
-func (x *index) write(batch []change) error {
-	if x.damage != nil {
-		return x.damage
-	}
-	totals := x.usage()
-	err := guard(func() error {
-		return x.db.Update(func(tx *bolt.Tx) error {
-			records := tx.Bucket(recordsBucket)
-			for _, c := range batch {
-				if v := records.Get(c.key); v != nil {
-					totals.Objects--
-					totals.Bytes -= decodeRecord(v).size
-				}
-				if c.record == nil {
-					if err := records.Delete(c.key); err != nil {
-						return err
-					}
-					continue
-				}
-				totals.Objects++
-				totals.Bytes += c.record.size
-				if err := records.Put(c.key, encodeRecord(*c.record)); err != nil {
-					return err
-				}
-			}
-			return tx.Bucket(metaBucket).Put(totalsKey, encodeTotals(totals))
-		})
-	})
-	switch {
-	case err == nil:
-		x.totals.Store(&totals)
-	case errors.Is(err, ErrDamaged):
-		x.damage = err
-	}
-	return err
-}
-
-// A record is size and commit time (Unix seconds), 8 bytes each, big endian. Later
-// versions may append fields.
-func encodeRecord(r record) []byte {
-	b := binary.BigEndian.AppendUint64(nil, uint64(r.size))
-	return binary.BigEndian.AppendUint64(b, uint64(r.committed.Unix()))
-}
-
-func decodeRecord(b []byte) record {
-	if len(b) < 16 {
-		return record{}
-	}
-	return record{
-		size:      int64(binary.BigEndian.Uint64(b)),
-		committed: time.Unix(int64(binary.BigEndian.Uint64(b[8:])), 0),
-	}
-}
-
-func encodeTotals(u Usage) []byte {
-	b := binary.BigEndian.AppendUint64(nil, uint64(u.Objects))
-	return binary.BigEndian.AppendUint64(b, uint64(u.Bytes))
-}
-
-func decodeTotals(b []byte) Usage {
-	if len(b) < 16 {
-		return Usage{}
-	}
-	return Usage{
-		Objects: int64(binary.BigEndian.Uint64(b)),
-		Bytes:   int64(binary.BigEndian.Uint64(b[8:])),
-	}
 }

@@ -92,8 +92,10 @@ func (s *stagedFile) Open() (Content, error) {
 	return f, nil
 }
 
-// Commit implements Staged: sync, rename, sync the folder, record. Once it has begun it
-// does not heed ctx: each step is one sync long, and half of them would help nobody.
+// Commit implements Staged: sync, record, rename, sync the folder. The record comes before
+// the name, with a note that the name is to come: whatever ends the process, the next one
+// knows where to look. Once it has begun it does not heed ctx: each step is one sync long,
+// and half of them would help nobody.
 func (s *stagedFile) Commit(ctx context.Context, d digest.Digest) error {
 	p, err := s.disk.enter(ctx, d)
 	if err != nil {
@@ -128,21 +130,24 @@ func (s *stagedFile) commit(p place) error {
 	if err := s.file.Sync(); err != nil {
 		return err
 	}
-	if err := s.disk.publish(s.name, p); err != nil {
+	x := s.disk.index
+	r := record{size: s.written, committed: time.Now(), used: x.clock.now()}
+	if err := x.apply(func(t *tables) error { return t.arrive(p.key, r) }); err != nil {
 		return err
 	}
-	s.setCommitted(p.file)
-	err := s.disk.syncDir(p.dir)
+	err := s.disk.publish(s.name, p)
 	if err == nil {
-		err = s.disk.index.put(p.key, record{size: s.written, committed: time.Now()})
+		s.setCommitted(p.file)
+		if err = s.disk.syncDir(p.dir); err == nil {
+			x.done.add(intents{arrived: [][]byte{p.key}})
+			return nil
+		}
+		// What may not be durable is not kept. Should this fail as well, the next start
+		// finds the file whole, or finds none.
+		s.setCommitted("")
+		err = errors.Join(err, s.disk.root.Rename(p.file, s.name))
 	}
-	if err == nil {
-		return nil
-	}
-	// What is not counted is not kept. Should this fail as well, the content is found
-	// again when it is next asked for.
-	s.setCommitted("")
-	return errors.Join(err, s.disk.root.Rename(p.file, s.name))
+	return errors.Join(err, x.apply(func(t *tables) error { return t.remove(p.key) }))
 }
 
 // Discard implements Staged.

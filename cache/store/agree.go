@@ -1,0 +1,149 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"time"
+)
+
+// errDisagree says that index and file system tell different things about an object.
+var errDisagree = errors.New("index and file disagree")
+
+// tryOpen opens the file of p if index and file system agree that it is there. It takes
+// no lock: this is the way of every hit, and of a plain miss.
+func (s *Disk) tryOpen(p place) (*os.File, int64, error) {
+	f, err := s.shards.open(s.root, p)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
+		return nil, 0, err
+	}
+	r, err := s.index.lookup(p.key)
+	if missing {
+		if err == nil && r != nil {
+			err = errDisagree
+		} else if err == nil {
+			err = ErrNotFound
+		}
+		return nil, 0, err
+	}
+	size := int64(-1)
+	if err == nil {
+		size, err = fileSize(f)
+	}
+	if err == nil && (r == nil || r.size != size) {
+		err = errDisagree
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, size, nil
+}
+
+// settle brings index and file system to agree on p: nil when the object is there in
+// both, ErrNotFound when it is now in neither.
+func (s *Disk) settle(ctx context.Context, p place) error {
+	release, err := s.locks.acquire(ctx, p.file)
+	if err != nil {
+		return err
+	}
+	defer release()
+	r, err := s.index.lookup(p.key)
+	if err != nil {
+		return err
+	}
+	info, err := s.root.Lstat(p.file)
+	missing := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case err != nil && !missing:
+		return err
+	case missing && r == nil:
+		return ErrNotFound
+	case missing:
+		s.log.Warn("content file is gone, its record goes too", "digest", p.digest, "size", r.size)
+		if err := s.index.apply(func(t *tables) error { return t.remove(p.key) }); err != nil {
+			return err
+		}
+		return ErrNotFound
+	case r == nil && info.Mode().IsRegular() && p.plausible(info.Size()):
+		s.log.Info("content without a record is recorded", "digest", p.digest, "size", info.Size())
+		return s.adopt(p, info)
+	case r != nil && info.Mode().IsRegular() && r.size == info.Size():
+		return nil
+	}
+	s.log.Warn("damaged content is dropped", "digest", p.digest, "size", info.Size())
+	if err := s.drop(p); err != nil {
+		return err
+	}
+	return ErrNotFound
+}
+
+// adopt records the file of p, whose lock the caller holds. It counts as used when it was
+// written, so that an index made anew does not forget all order.
+func (s *Disk) adopt(p place, info fs.FileInfo) error {
+	written := info.ModTime()
+	if now := time.Now(); written.After(now) {
+		written = now
+	}
+	r := record{size: info.Size(), committed: written, used: written.UnixNano()}
+	return s.index.apply(func(t *tables) error { return t.put(p.key, r) })
+}
+
+// drop removes record and file of p, whose lock the caller holds: the record goes first,
+// and what is to become of the file is noted with it.
+func (s *Disk) drop(p place) error {
+	if err := s.index.apply(func(t *tables) error { return t.doom(p.key) }); err != nil {
+		return err
+	}
+	if err := s.unlink(p); err != nil {
+		return err
+	}
+	s.index.done.add(intents{doomed: [][]byte{p.key}})
+	return nil
+}
+
+// unlink removes whatever lies at the place of p.
+func (s *Disk) unlink(p place) error {
+	if err := s.root.RemoveAll(p.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// publish gives the staged file its name. The caller holds the lock of p.
+func (s *Disk) publish(staged string, p place) error {
+	err := s.root.Rename(staged, p.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = s.makeDir(p.dir); err == nil {
+			err = s.root.Rename(staged, p.file)
+		}
+	}
+	return err
+}
+
+// makeDir makes dir ("sha256/ab") and its parent and syncs what holds their names.
+func (s *Disk) makeDir(dir string) error {
+	if err := s.root.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return errors.Join(s.syncDir(path.Dir(dir)), s.syncDir("."))
+}
+
+// fileSize returns the size of f, which must be a regular file: anything else is -1.
+func fileSize(f *os.File) (int64, error) {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return -1, err
+	}
+	return info.Size(), nil
+}
+
+// closedAs turns the error of a closed root into the store's own.
+func closedAs(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return ErrClosed
+	}
+	return err
+}

@@ -1,0 +1,115 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// maxBatch bounds how many changes share one transaction.
+const maxBatch = 1024
+
+// change is one write to the index.
+type change struct {
+	// apply makes it; an error undoes the whole batch.
+	apply func(t *tables) error
+	done  chan error
+}
+
+// apply hands a change to the writer and waits until it is synced. Changes that arrive
+// while a transaction is being synced share the next one. It takes no context: a caller
+// that left would not know what became of its change, and the wait is one sync long.
+func (x *index) apply(fn func(t *tables) error) error {
+	c := change{apply: fn, done: make(chan error, 1)}
+	select {
+	case x.queue <- c:
+		return <-c.done
+	case <-x.stop:
+		return ErrClosed
+	}
+}
+
+// settle clears intents that came true, if there are any.
+func (x *index) settle() error {
+	if x.done.empty() {
+		return nil
+	}
+	return x.apply(func(*tables) error { return nil })
+}
+
+// close ends the writer and closes the file. It is called once.
+func (x *index) close() error {
+	close(x.stop)
+	x.writer.Wait()
+	var err error
+	if !x.done.empty() && x.damage == nil {
+		err = x.write(nil)
+	}
+	if x.damage != nil {
+		return fmt.Errorf("close index: %w", x.damage)
+	}
+	return errors.Join(err, x.db.Close())
+}
+
+func (x *index) run() {
+	for {
+		select {
+		case c := <-x.queue:
+			batch := x.gather(c)
+			err := x.write(batch)
+			for _, c := range batch {
+				c.done <- err
+			}
+		case <-x.stop:
+			return
+		}
+	}
+}
+
+// gather takes what is waiting in the queue, without waiting for more.
+func (x *index) gather(first change) []change {
+	batch := []change{first}
+	for len(batch) < maxBatch {
+		select {
+		case c := <-x.queue:
+			batch = append(batch, c)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// write applies batch in one transaction, the totals with it.
+func (x *index) write(batch []change) error {
+	if x.damage != nil {
+		return x.damage
+	}
+	done := x.done.take()
+	var totals Usage
+	err := guard(func() error {
+		return x.db.Update(func(tx *bolt.Tx) error {
+			t := tablesOf(tx, x.usage())
+			if err := t.clear(done); err != nil {
+				return err
+			}
+			for _, c := range batch {
+				if err := c.apply(t); err != nil {
+					return err
+				}
+			}
+			totals = t.totals
+			return t.save()
+		})
+	})
+	switch {
+	case err == nil:
+		x.totals.Store(&totals)
+	case errors.Is(err, ErrDamaged):
+		x.damage = err
+	default:
+		x.done.add(done)
+	}
+	return err
+}
