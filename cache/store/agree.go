@@ -14,11 +14,11 @@ var errDisagree = errors.New("index and file disagree")
 
 // tryOpen opens the file of p if index and file system agree that it is there. It takes
 // no lock: this is the way of every hit, and of a plain miss.
-func (s *Disk) tryOpen(p place) (*os.File, int64, error) {
+func (s *Disk) tryOpen(p place) (*os.File, record, error) {
 	f, err := s.shards.open(s.root, p)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
-		return nil, 0, err
+		return nil, record{}, err
 	}
 	r, err := s.index.lookup(p.key)
 	if missing {
@@ -27,7 +27,7 @@ func (s *Disk) tryOpen(p place) (*os.File, int64, error) {
 		} else if err == nil {
 			err = ErrNotFound
 		}
-		return nil, 0, err
+		return nil, record{}, err
 	}
 	size := int64(-1)
 	if err == nil {
@@ -37,9 +37,9 @@ func (s *Disk) tryOpen(p place) (*os.File, int64, error) {
 		err = errDisagree
 	}
 	if err != nil {
-		return nil, 0, errors.Join(err, f.Close())
+		return nil, record{}, errors.Join(err, f.Close())
 	}
-	return f, size, nil
+	return f, *r, nil
 }
 
 // settle brings index and file system to agree on p: nil when the object is there in

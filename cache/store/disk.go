@@ -21,8 +21,12 @@ const (
 
 // DiskOptions configures a Disk.
 type DiskOptions struct {
-	// Logger hears of objects found damaged; nil discards.
+	// Logger hears of objects found damaged, and of eviction; nil discards.
 	Logger *slog.Logger
+	// Limits bound what is held; the zero value does not.
+	Limits Limits
+	// Metrics may be nil.
+	Metrics *Metrics
 }
 
 // Disk is a Store in one folder of a local file system:
@@ -37,12 +41,21 @@ type DiskOptions struct {
 // lost, is recorded when it is next asked for; a record whose file is gone or has another
 // size goes, and the digest is ErrNotFound.
 type Disk struct {
-	root   *os.Root
-	shards shards
-	lock   *os.File
-	index  *index
-	log    *slog.Logger
-	locks  locks
+	root    *os.Root
+	shards  shards
+	lock    *os.File
+	index   *index
+	uses    *uses
+	room    *room
+	log     *slog.Logger
+	metrics *Metrics
+	locks   locks
+	// free tells the bytes free in the file system.
+	free func() (int64, error)
+
+	// keeper is the goroutine that writes uses and evicts, until stop is closed.
+	keeper sync.WaitGroup
+	stop   chan struct{}
 	closed func() error
 }
 
@@ -58,19 +71,24 @@ func OpenDisk(dir string, opts DiskOptions) (*Disk, error) {
 	if err != nil {
 		return nil, explain(dir, err)
 	}
-	s := &Disk{root: root, log: opts.Logger}
+	s := &Disk{
+		root: root, log: opts.Logger, metrics: opts.Metrics,
+		uses: newUses(), room: newRoom(opts.Limits, opts.Metrics), stop: make(chan struct{}),
+	}
+	s.free = func() (int64, error) { return freeBytes(s.lock) }
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.closed = sync.OnceValue(s.close)
-	if err := s.open(dir); err != nil {
+	if err := s.prepare(dir); err != nil {
 		return nil, errors.Join(explain(dir, err), s.close())
 	}
+	s.keeper.Go(s.keep)
 	return s, nil
 }
 
-// open takes the lock, clears what an earlier process left behind and opens the index.
-func (s *Disk) open(dir string) error {
+// prepare takes the lock, clears what an earlier process left behind and opens the index.
+func (s *Disk) prepare(dir string) error {
 	var err error
 	if s.lock, err = lockFolder(s.root); err != nil {
 		return err
@@ -81,17 +99,22 @@ func (s *Disk) open(dir string) error {
 	if err := s.root.Mkdir(stagingDir, 0o700); err != nil {
 		return err
 	}
-	if s.index, err = openIndex(filepath.Join(dir, indexFile)); err != nil {
+	if s.index, err = openIndex(filepath.Join(dir, indexFile), s.room.account); err != nil {
 		return err
 	}
 	return s.replay()
 }
+
+// Limit changes the limits. What they ask for is done behind the caller's back.
+func (s *Disk) Limit(l Limits) { s.room.limit(l) }
 
 // Close releases the folder. Content that is open stays readable; every method returns
 // ErrClosed from then on.
 func (s *Disk) Close() error { return s.closed() }
 
 func (s *Disk) close() error {
+	close(s.stop)
+	s.keeper.Wait()
 	var errs []error
 	if s.index != nil {
 		errs = append(errs, s.index.close())
@@ -105,20 +128,38 @@ func (s *Disk) close() error {
 
 // Open implements Store. The Content is an *os.File.
 func (s *Disk) Open(ctx context.Context, d digest.Digest) (Content, int64, error) {
+	f, r, err := s.open(ctx, d)
+	if err != nil {
+		return nil, 0, err
+	}
+	s.uses.note(r.key, s.index.clock.now(), r.record.used)
+	return f, r.record.size, nil
+}
+
+// Inspect is Open for who looks after the content: it does not count as a use.
+func (s *Disk) Inspect(ctx context.Context, d digest.Digest) (Content, int64, error) {
+	f, r, err := s.open(ctx, d)
+	if err != nil {
+		return nil, 0, err
+	}
+	return f, r.record.size, nil
+}
+
+func (s *Disk) open(ctx context.Context, d digest.Digest) (*os.File, keyed, error) {
 	p, err := s.enter(ctx, d)
 	if err != nil {
-		return nil, 0, fmt.Errorf("open content: %w", err)
+		return nil, keyed{}, fmt.Errorf("open content: %w", err)
 	}
-	f, size, err := s.tryOpen(p)
+	f, r, err := s.tryOpen(p)
 	for errors.Is(err, errDisagree) {
 		if err = s.settle(ctx, p); err == nil {
-			f, size, err = s.tryOpen(p)
+			f, r, err = s.tryOpen(p)
 		}
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("open content %s: %w", d, closedAs(err))
+		return nil, keyed{}, fmt.Errorf("open content %s: %w", d, closedAs(err))
 	}
-	return f, size, nil
+	return f, keyed{p.key, r}, nil
 }
 
 // Stat implements Store. It answers from the index, which is mapped memory; only content

@@ -25,6 +25,9 @@ type index struct {
 	writer sync.WaitGroup
 	totals atomic.Pointer[Usage]
 	done   fulfilled
+	// account is told, after each transaction, how many bytes are held, and how many of
+	// them were reserved before.
+	account func(held, reserved int64)
 
 	// damage is why nothing more is written: bbolt panicked in a write and may have left
 	// its transaction open, so that the next, and closing the file, would wait for ever.
@@ -32,15 +35,16 @@ type index struct {
 	damage error
 }
 
-// openIndex opens or makes the index in file.
-func openIndex(file string) (*index, error) {
-	x := &index{queue: make(chan change), stop: make(chan struct{})}
+// openIndex opens or makes the index in file, which accounts for what it holds.
+func openIndex(file string, account func(held, reserved int64)) (*index, error) {
+	x := &index{queue: make(chan change), stop: make(chan struct{}), account: account}
 	if err := x.open(file); err != nil {
 		if !errors.Is(err, bolterrors.ErrTimeout) {
 			err = fmt.Errorf("%w; if it is damaged, berth check --repair makes it again from the content", err)
 		}
 		return nil, fmt.Errorf("open index %s: %w", file, err)
 	}
+	account(x.usage().Bytes, 0)
 	x.writer.Go(x.run)
 	return x, nil
 }
@@ -174,8 +178,10 @@ func (x *index) oldest(limit int) ([]keyed, error) {
 	err := x.view(func(tx *bolt.Tx) error {
 		records, c := tx.Bucket(recordsBucket), tx.Bucket(recencyBucket).Cursor()
 		for k, _ := c.First(); k != nil && len(found) < limit; k, _ = c.Next() {
-			_, key := decodeRecency(k)
-			found = append(found, keyed{bytes.Clone(key), decodeRecord(records.Get(key))})
+			used, key := decodeRecency(k)
+			r := decodeRecord(records.Get(key))
+			r.used = used
+			found = append(found, keyed{bytes.Clone(key), r})
 		}
 		return nil
 	})

@@ -31,28 +31,35 @@ type stagedFile struct {
 	reserved int64 // bytes
 	done     bool
 
-	// mu guards written, where the bytes end, and final: the path that Commit gave the
-	// content, empty before.
+	// mu guards written, where the bytes end; claimed, how many bytes of the store's room
+	// are its own; and final: the path that Commit gave the content, empty before.
 	mu      sync.Mutex
 	written int64
+	claimed int64
 	final   string
 }
 
 var _ Staged = (*stagedFile)(nil)
 
 // Stage implements Store. Of a known size the space is reserved first, so that a full
-// file system is known before anything was fetched.
+// store or file system is known before anything was fetched. What is written beyond it has
+// to find room as it comes.
 func (s *Disk) Stage(ctx context.Context, size int64) (Staged, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("stage content: %w", err)
+	}
+	room := max(size, 0)
+	if err := s.room.take(ctx, room, s.freeNow()); err != nil {
+		return nil, fmt.Errorf("stage content of %d bytes: %w", size, err)
 	}
 	// Upper-case letters: no digest has any.
 	name := path.Join(stagingDir, rand.Text())
 	f, err := s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
+		s.room.give(room)
 		return nil, fmt.Errorf("stage content: %w", closedAs(err))
 	}
-	staged := &stagedFile{disk: s, file: f, name: name}
+	staged := &stagedFile{disk: s, file: f, name: name, claimed: room}
 	if size >= minReserve {
 		if err := reserve(f, size); err != nil {
 			return nil, fmt.Errorf("stage content of %d bytes: %w", size, errors.Join(err, staged.Discard()))
@@ -64,6 +71,12 @@ func (s *Disk) Stage(ctx context.Context, size int64) (Staged, error) {
 
 // Write implements Staged.
 func (s *stagedFile) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	end := s.written
+	s.mu.Unlock()
+	if err := s.claim(end + int64(len(b))); err != nil {
+		return 0, err
+	}
 	n, err := s.file.Write(b)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,11 +86,48 @@ func (s *stagedFile) Write(b []byte) (int, error) {
 
 // WriteAt implements Staged.
 func (s *stagedFile) WriteAt(b []byte, off int64) (int, error) {
+	if err := s.claim(off + int64(len(b))); err != nil {
+		return 0, err
+	}
 	n, err := s.file.WriteAt(b, off)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.written = max(s.written, off+int64(n))
 	return n, err
+}
+
+// claim makes sure that there is room for content that ends at end. The wait for it is
+// that of one eviction, which Close ends as well.
+func (s *stagedFile) claim(end int64) error {
+	s.mu.Lock()
+	more := max(0, end-s.claimed)
+	s.claimed += more
+	s.mu.Unlock()
+	if more == 0 {
+		return nil
+	}
+	err := s.disk.room.take(context.Background(), more, s.disk.freeNow())
+	if err != nil {
+		s.mu.Lock()
+		s.claimed -= more
+		s.mu.Unlock()
+		return fmt.Errorf("write staged content: %w", err)
+	}
+	return nil
+}
+
+// unclaim ends the claim to room, which is its caller's to give back.
+func (s *stagedFile) unclaim() (claimed int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	claimed, s.claimed = s.claimed, 0
+	return claimed
+}
+
+func (s *stagedFile) reclaim(claimed int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.claimed = claimed
 }
 
 // Open implements Staged. The Content is an *os.File.
@@ -132,7 +182,9 @@ func (s *stagedFile) commit(p place) error {
 	}
 	x := s.disk.index
 	r := record{size: s.written, committed: time.Now(), used: x.clock.now()}
-	if err := x.apply(func(t *tables) error { return t.arrive(p.key, r) }); err != nil {
+	claimed := s.unclaim()
+	if err := x.apply(func(t *tables) error { return t.arrive(p.key, r, claimed) }); err != nil {
+		s.reclaim(claimed)
 		return err
 	}
 	err := s.disk.publish(s.name, p)
@@ -147,7 +199,11 @@ func (s *stagedFile) commit(p place) error {
 		s.setCommitted("")
 		err = errors.Join(err, s.disk.root.Rename(p.file, s.name))
 	}
-	return errors.Join(err, x.apply(func(t *tables) error { return t.remove(p.key) }))
+	s.reclaim(claimed)
+	return errors.Join(err, x.apply(func(t *tables) error {
+		t.released -= claimed
+		return t.remove(p.key)
+	}))
 }
 
 // Discard implements Staged.
@@ -157,6 +213,7 @@ func (s *stagedFile) Discard() error {
 	}
 	s.done = true
 	err := s.file.Close()
+	s.disk.room.give(s.unclaim())
 	rmErr := s.disk.root.Remove(s.name)
 	if errors.Is(rmErr, os.ErrClosed) || errors.Is(rmErr, fs.ErrNotExist) {
 		// Of a closed store the next start clears the staging folder.

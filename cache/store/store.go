@@ -52,7 +52,10 @@ type Store interface {
 	Open(ctx context.Context, d digest.Digest) (Content, int64, error)
 	// Stat tells the size of d in bytes without opening it, or returns ErrNotFound.
 	Stat(ctx context.Context, d digest.Digest) (int64, error)
-	// Stage begins new content of about size bytes; -1 when unknown.
+	// Use notes a use of d that did without Open. It is cheap.
+	Use(d digest.Digest)
+	// Stage begins new content of about size bytes; -1 when unknown. It may wait for
+	// room to be made. ErrFull says that there is none, and that none can be made.
 	Stage(ctx context.Context, size int64) (Staged, error)
 	// Delete removes d; content that is absent is no error. Open readers keep reading.
 	Delete(ctx context.Context, d digest.Digest) error

@@ -28,6 +28,8 @@ var (
 type tables struct {
 	records, recency, arrived, doomed, meta *bolt.Bucket
 	totals                                  Usage
+	// released is how many of the bytes that were reserved are counted in the totals now.
+	released int64
 }
 
 func tablesOf(tx *bolt.Tx, totals Usage) *tables {
@@ -69,8 +71,10 @@ func (t *tables) put(key []byte, r record) error {
 	return t.doomed.Delete(key)
 }
 
-// arrive records r under key, whose file is about to get its name.
-func (t *tables) arrive(key []byte, r record) error {
+// arrive records r under key, whose file is about to get its name. So many bytes need not
+// be reserved for it any more.
+func (t *tables) arrive(key []byte, r record, reserved int64) error {
+	t.released += reserved
 	if err := t.put(key, r); err != nil {
 		return err
 	}
@@ -100,6 +104,16 @@ func (t *tables) doom(key []byte) error {
 		return err
 	}
 	return t.doomed.Put(key, nil)
+}
+
+// evict is doom for an object whose last use is still the one that k has.
+func (t *tables) evict(k keyed) (evicted bool, err error) {
+	r, found := t.get(k.key)
+	if !found || r.used != k.record.used {
+		// Used again meanwhile, and then this entry is gone; or left over, and it goes.
+		return false, t.recency.Delete(recencyKey(k.record.used, k.key))
+	}
+	return true, t.doom(k.key)
 }
 
 // touch moves the last use of key to used, never back; an absent record is no error.

@@ -87,10 +87,10 @@ func (x *index) write(batch []change) error {
 		return x.damage
 	}
 	done := x.done.take()
-	var totals Usage
+	var t *tables
 	err := guard(func() error {
 		return x.db.Update(func(tx *bolt.Tx) error {
-			t := tablesOf(tx, x.usage())
+			t = tablesOf(tx, x.usage())
 			if err := t.clear(done); err != nil {
 				return err
 			}
@@ -99,13 +99,13 @@ func (x *index) write(batch []change) error {
 					return err
 				}
 			}
-			totals = t.totals
 			return t.save()
 		})
 	})
 	switch {
 	case err == nil:
-		x.totals.Store(&totals)
+		x.totals.Store(&t.totals)
+		x.account(t.totals.Bytes, t.released)
 	case errors.Is(err, ErrDamaged):
 		x.damage = err
 	default:

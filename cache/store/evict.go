@@ -1,0 +1,166 @@
+package store
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+const (
+	// evictAtOnce bounds the objects that go with one transaction.
+	evictAtOnce = 1024
+	// blockBytes is what the smallest file takes on most file systems.
+	blockBytes = 4096
+	// anySpace is the free space where no limit minds it.
+	anySpace = math.MaxInt64
+)
+
+// eviction is one run of it, and what went.
+type eviction struct {
+	// began is by the clock of the store.
+	began          int64
+	objects, bytes int64
+	// blocks is bytes as the file system counts them.
+	blocks int64
+}
+
+// evict makes room until the low mark is reached and nobody waits, or nothing is left that
+// could go. It is the keeper's alone.
+func (s *Disk) evict() {
+	run := eviction{began: s.index.clock.now()}
+	first := s.freeNow()
+	for low := false; ; low = true {
+		free := s.freeNow()
+		expected := free
+		if first < anySpace {
+			expected = max(free, first+run.blocks)
+		}
+		excess := s.room.grant(free, expected, low)
+		if excess == 0 {
+			break
+		}
+		progress, err := s.evictSome(excess, &run)
+		if err != nil {
+			s.log.Error("content could not be evicted", "error", err)
+		}
+		if !progress {
+			s.room.refuse(s.freeNow(), ErrFull)
+			break
+		}
+	}
+	if run.objects > 0 {
+		s.log.Info("content evicted", "objects", run.objects, "bytes", run.bytes, "took", time.Duration(s.index.clock.now()-run.began), "held_bytes", s.Usage().Bytes)
+	}
+}
+
+// victim is an object that is to go, with its place locked.
+type victim struct {
+	place   place
+	keyed   keyed
+	release func()
+}
+
+// evictSome lets objects go, those used longest ago first, until excess bytes went or a
+// transaction is full. It tells whether anything changed: objects that were used since
+// that was last written move to their place in the order instead.
+func (s *Disk) evictSome(excess int64, run *eviction) (progress bool, err error) {
+	oldest, err := s.index.oldest(evictAtOnce)
+	if err != nil {
+		return false, err
+	}
+	var (
+		victims []victim
+		moved   []moment
+		bytes   int64
+	)
+	defer func() {
+		for _, v := range victims {
+			v.release()
+		}
+	}()
+	for _, k := range oldest {
+		// Where even the oldest use is of this run's time, everything is in use, and what
+		// is first in the order has to go.
+		if at := s.uses.last(k.key); at > k.record.used && k.record.used < run.began {
+			moved = append(moved, moment{k.key, at})
+			continue
+		}
+		if bytes >= excess {
+			break
+		}
+		p, err := locate(digestOf(k.key))
+		if err != nil {
+			return false, fmt.Errorf("%w: a key of %d bytes", ErrDamaged, len(k.key))
+		}
+		// Whoever has it locked commits it, drops it or looks why it is not as it should be.
+		if release, free := s.locks.try(p.file); free {
+			victims = append(victims, victim{p, k, release})
+			bytes += k.record.size
+		}
+	}
+	gone, err := s.forget(victims, moved)
+	if err != nil {
+		return false, err
+	}
+	return len(moved)+len(victims) > 0, s.remove(gone, run)
+}
+
+// forget drops the records of victims, but of those that were used meanwhile, and writes
+// the uses of moved. It returns whose files are to be removed.
+func (s *Disk) forget(victims []victim, moved []moment) (gone []victim, err error) {
+	err = s.index.apply(func(t *tables) error {
+		gone = gone[:0]
+		for _, v := range victims {
+			evicted, err := t.evict(v.keyed)
+			if err != nil {
+				return err
+			}
+			if evicted {
+				gone = append(gone, v)
+			}
+		}
+		for _, m := range moved {
+			if err := t.touch(m.key, m.at); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		s.uses.wrote(moved)
+	}
+	return gone, err
+}
+
+// remove removes the files of what has no record any more.
+func (s *Disk) remove(gone []victim, run *eviction) error {
+	var done intents
+	for _, v := range gone {
+		if err := s.unlink(v.place); err != nil {
+			// It is noted, and goes at the next start.
+			s.log.Error("evicted content could not be removed", "digest", v.place.digest, "error", err)
+			continue
+		}
+		done.doomed = append(done.doomed, v.place.key)
+		size := v.keyed.record.size
+		run.objects++
+		run.bytes += size
+		run.blocks += (size + blockBytes - 1) / blockBytes * blockBytes
+		s.metrics.evict(size)
+	}
+	s.index.done.add(done)
+	return nil
+}
+
+// freeNow tells how many bytes the file system has left, if a limit minds it.
+func (s *Disk) freeNow() int64 {
+	if !s.room.minds() {
+		return anySpace
+	}
+	free, err := s.free()
+	if err != nil {
+		s.log.Warn("free space is not known", "error", err)
+		return anySpace
+	}
+	return free
+}
