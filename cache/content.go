@@ -89,7 +89,7 @@ func NewContents(s store.Store, opts ContentOptions) *Contents {
 	if opts.MemoryBytes == 0 {
 		opts.MemoryBytes = defaultMemory
 	}
-	c.small = newSmall(opts.MemoryBytes)
+	c.small = newSmall(opts.MemoryBytes, s.Use)
 	if c.keep <= 0 {
 		c.keep = defaultKeep
 	}

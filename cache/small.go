@@ -3,6 +3,8 @@ package cache
 import (
 	"bytes"
 	"context"
+	"sync/atomic"
+	"time"
 
 	"github.com/maypok86/otter/v2"
 	"github.com/opencontainers/go-digest"
@@ -18,22 +20,34 @@ const (
 	defaultMemory = 64 << 20
 	// smallOverhead is about what an entry costs besides its bytes.
 	smallOverhead = 256
+	// useEvery is how often the store is told of uses, by content.
+	useEvery = time.Second
 )
 
 // small is small content in memory, for the requests that make up most of a pull. Its
 // policy is not flushed by a scan.
 type small struct {
-	held *otter.Cache[digest.Digest, []byte]
+	held *otter.Cache[digest.Digest, *smallContent]
+	// use tells the store of a use that it does not see.
+	use func(digest.Digest)
 }
 
-// newSmall holds at most about maxBytes, and nothing if that is not positive.
-func newSmall(maxBytes int64) small {
+// smallContent is content, and when the store was told last that it is in use, in
+// nanoseconds since 1970.
+type smallContent struct {
+	bytes []byte
+	used  atomic.Int64
+}
+
+// newSmall holds at most about maxBytes, and nothing if that is not positive. The use of
+// content is told to the store now and then.
+func newSmall(maxBytes int64, use func(digest.Digest)) small {
 	if maxBytes <= 0 {
 		return small{}
 	}
-	return small{otter.Must(&otter.Options[digest.Digest, []byte]{
+	return small{use: use, held: otter.Must(&otter.Options[digest.Digest, *smallContent]{
 		MaximumWeight: uint64(maxBytes),
-		Weigher:       func(_ digest.Digest, b []byte) uint32 { return uint32(len(b)) + smallOverhead },
+		Weigher:       func(_ digest.Digest, c *smallContent) uint32 { return uint32(len(c.bytes)) + smallOverhead },
 	})}
 }
 
@@ -42,7 +56,16 @@ func (s small) get(ctx context.Context, d digest.Digest) ([]byte, bool) {
 	if s.held == nil || ctx.Err() != nil {
 		return nil, false
 	}
-	return s.held.GetIfPresent(d)
+	c, ok := s.held.GetIfPresent(d)
+	if !ok {
+		return nil, false
+	}
+	// Set back, a clock would have the store wait: the distance counts.
+	now, last := time.Now().UnixNano(), c.used.Load()
+	if since := now - last; (since >= int64(useEvery) || since < 0) && c.used.CompareAndSwap(last, now) {
+		s.use(d)
+	}
+	return c.bytes, true
 }
 
 // takes tells whether content of size bytes may be held.
@@ -51,7 +74,9 @@ func (s small) takes(size int64) bool { return s.held != nil && size <= maxSmall
 // put keeps b, which nobody changes any more, as d, if it is small.
 func (s small) put(d digest.Digest, b []byte) {
 	if s.takes(int64(len(b))) {
-		s.held.Set(d, b)
+		c := &smallContent{bytes: b}
+		c.used.Store(time.Now().UnixNano()) // the store saw it come
+		s.held.Set(d, c)
 	}
 }
 

@@ -5,11 +5,15 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/berth-cache/berth/cache"
+	"github.com/berth-cache/berth/cache/store"
 	"github.com/berth-cache/berth/cache/storetest"
 )
 
@@ -121,4 +125,43 @@ func TestMemoryFollowsTheStore(t *testing.T) {
 			t.Error(fmt.Errorf("deleted, and yet %d bytes: %w", len(b), err))
 		}
 	}
+}
+
+// useCounter counts the uses that a store is told of.
+type useCounter struct {
+	store.Store
+	uses atomic.Int32
+}
+
+func (s *useCounter) Use(d digest.Digest) {
+	s.uses.Add(1)
+	s.Store.Use(d)
+}
+
+// The store hears that small content is in use, but not of every hit.
+func TestHitsInMemoryAreUses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &useCounter{Store: openDisk(t)}
+		c := cache.NewContents(s, cache.ContentOptions{})
+		defer func() {
+			if err := c.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}()
+		content := storetest.Random(1, 5000)
+		if err := c.Put(t.Context(), content.Digest, content.Bytes); err != nil {
+			t.Fatal(err)
+		}
+		for second := range int32(4) {
+			for range 100 {
+				if _, err := c.ReadAll(t.Context(), content.Digest, 1<<20); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := s.uses.Load(); got != second {
+				t.Errorf("%d uses in %d seconds", got, second)
+			}
+			time.Sleep(time.Second)
+		}
+	})
 }

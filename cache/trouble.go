@@ -10,6 +10,8 @@ import (
 
 	"github.com/maypok86/otter/v2"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/berth-cache/berth/cache/store"
 )
 
 // refuseFor is how long content that the store could not take is not offered to it again:
@@ -84,7 +86,7 @@ const (
 // storeReason classes an error of the store by what a person has to do about it.
 func storeReason(err error) string {
 	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case errors.Is(err, store.ErrFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return reasonFull
 	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return reasonReadOnly

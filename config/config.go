@@ -34,6 +34,8 @@ type Config struct {
 	// Data is the folder that holds content and embedded state. A relative path in a file
 	// starts at the file's folder, and Load makes it absolute. Default /var/lib/berth; ./berth-data without a file.
 	Data string
+	// Cache says how much content is held.
+	Cache Cache
 	// State says where small durable facts live.
 	State State
 	// Log says how much is logged and in which form.
@@ -64,6 +66,15 @@ type TLS struct {
 	Cert, Key string
 	// Certificate is what they hold, with its Leaf. Parse leaves it nil.
 	Certificate *tls.Certificate
+}
+
+// Cache says how much content is held.
+type Cache struct {
+	// MaxSize is how many bytes of content are held at most; 0 is any number. Default 0.
+	MaxSize int64
+	// MinFree is how many bytes of the file system that holds Data are left free; 0 is
+	// none. Default 1 GiB.
+	MinFree int64
 }
 
 // State says where small durable facts live.

@@ -16,6 +16,8 @@ const (
 	dataWithoutFile = "./berth-data"
 	// defaultRegistry is the registry that needs no path in an image's name.
 	defaultRegistry = "default"
+	// defaultMinFree lets others write, and Berth its index, on a disk that is shared.
+	defaultMinFree = 1 << 30
 )
 
 // hubHost is the registry that Docker Hub's images come from, and hubNames are what the
@@ -43,6 +45,7 @@ func base() *Config {
 		PProf:  true,
 		Drain:  30 * time.Second,
 		Data:   dataWithFile,
+		Cache:  Cache{MinFree: defaultMinFree},
 		Log:    Log{Level: slog.LevelInfo, Format: LogText},
 	}
 }

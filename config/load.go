@@ -12,7 +12,8 @@ import (
 )
 
 var (
-	topKeys   = []string{"listen", "tls", "max_connections", "drain", "ops", "pprof", "data", "state", "log", "upstreams", "registries"}
+	topKeys   = []string{"listen", "tls", "max_connections", "drain", "ops", "pprof", "data", "cache", "state", "log", "upstreams", "registries"}
+	cacheKeys = []string{"max_size", "min_free"}
 	stateKeys = []string{"redis"}
 	logKeys   = []string{"level", "format"}
 )
@@ -66,6 +67,7 @@ func (d *decoder) config(data []byte) (*Config, error) {
 	c.PProf = loopback(c.Ops)
 	f.get("pprof").flag(&c.PProf)
 	f.get("data").data(&c.Data)
+	f.get("cache").cache(&c.Cache)
 	f.get("state").state(&c.State)
 	f.get("log").log(&c.Log)
 
@@ -122,6 +124,13 @@ func (v value) data(into *string) {
 	default:
 		*into = path
 	}
+}
+
+// cache reads the cache block.
+func (v value) cache(c *Cache) {
+	f := v.fields(cacheKeys)
+	f.get("max_size").size(&c.MaxSize)
+	f.get("min_free").size(&c.MinFree)
 }
 
 // state reads the state block.

@@ -26,15 +26,15 @@ func TestSizes(t *testing.T) {
 		{"2TB", 2_000_000_000_000},
 		{"1000000TiB", 1_000_000 << 40},
 	} {
-		got, err := config.ReadSize(test.text)
-		if err != nil || got != test.want {
-			t.Errorf("%s: %d, %v, want %d", test.text, got, err, test.want)
+		if got := parse(t, "cache: {max_size: "+test.text+"}\n").Cache.MaxSize; got != test.want {
+			t.Errorf("%s: %d, want %d", test.text, got, test.want)
 		}
 	}
 }
 
 func TestFaultsOfSizes(t *testing.T) {
 	const cure = "; write a number with a unit, such as 512MiB or 100GiB"
+	var all []faultTest
 	for _, test := range []struct{ text, want string }{
 		{`""`, `"" is no size` + cure},
 		{"100", `"100" has no unit` + cure},
@@ -52,9 +52,17 @@ func TestFaultsOfSizes(t *testing.T) {
 		{"8388608TiB", `"8388608TiB" is too large; write at most 1000000TiB`},
 		{"[1GiB]", "is a list; write a single value"},
 	} {
-		_, err := config.ReadSize(test.text)
-		if want := "berth.yaml:1: size: " + test.want; err == nil || err.Error() != want {
-			t.Errorf("%s: %v, want %s", test.text, err, want)
-		}
+		all = append(all, faultTest{test.text, "cache:\n  min_free: " + test.text + "\n", "berth.yaml:2: cache.min_free: " + test.want})
+	}
+	testFaults(t, all)
+}
+
+func TestCache(t *testing.T) {
+	got := parse(t, "cache: {max_size: 100GiB, min_free: 0}\n").Cache
+	if want := (config.Cache{MaxSize: 100 << 30}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if got, want := parse(t, "cache: {}\n").Cache, (config.Cache{MinFree: 1 << 30}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }

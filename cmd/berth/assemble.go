@@ -57,7 +57,9 @@ func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth,
 	if err := dataFolder(cfg.Data); err != nil {
 		return b, err
 	}
-	disk, err := store.OpenDisk(filepath.Join(cfg.Data, "content"), store.DiskOptions{Logger: logger})
+	disk, err := store.OpenDisk(filepath.Join(cfg.Data, "content"), store.DiskOptions{
+		Logger: logger, Limits: limits(cfg), Metrics: store.NewMetrics(b.metrics),
+	})
 	if err != nil {
 		return b, err
 	}

@@ -81,6 +81,11 @@ func newRedis(url string, logger *slog.Logger) (*state.Redis, error) {
 	return r, nil
 }
 
+// limits are what the configuration lets the store hold.
+func limits(cfg *config.Config) store.Limits {
+	return store.Limits{MaxBytes: cfg.Cache.MaxSize, MinFree: cfg.Cache.MinFree}
+}
+
 // newUpstreams returns a client for each upstream, by its configured name. None asks
 // anything yet.
 func newUpstreams(cfg *config.Config, logger *slog.Logger, metrics *upstream.Metrics) (map[string]*upstream.Client, error) {
