@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -13,6 +14,23 @@ import (
 
 // ErrInUse says that another process has the folder open.
 var ErrInUse = errors.New("in use by another process")
+
+// LockFolder keeps every process from opening the store in dir, until release is called. It
+// returns ErrInUse, with its number, if one has it open. A folder that is missing is made.
+func LockFolder(dir string) (release func() error, err error) {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, explain(dir, err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, explain(dir, err)
+	}
+	lock, err := lockFolder(root)
+	if err = errors.Join(err, root.Close()); err != nil {
+		return nil, explain(dir, err)
+	}
+	return lock.Close, nil
+}
 
 // lockFolder takes the folder's lock and leaves this process's number in the file. The
 // kernel releases the lock with the file, however the process ends; the file stays.

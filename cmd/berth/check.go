@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,8 +12,8 @@ import (
 	"github.com/berth-cache/berth/config"
 )
 
-// check prints what a configuration, valid by now, means.
-func check(cfg *config.Config, out io.Writer) error {
+// check prints what a configuration, valid by now, means, and how its data folder is.
+func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	clients, err := newUpstreams(cfg, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		return err
@@ -44,7 +45,15 @@ func check(cfg *config.Config, out io.Writer) error {
 		}
 		fmt.Fprintf(t, "%s\t%s<repository>\t%s\t%s\n", r.Name, path, strings.Join(r.Upstreams, " "), orNone(strings.Join(r.Hosts, " ")))
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	said, err := dataCondition(ctx, cfg.Data)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\n%s\n", said)
+	return nil
 }
 
 func orNone(s string) string {

@@ -1,13 +1,19 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-cache/berth/cache/store"
+	"github.com/berth-cache/berth/state"
 )
 
 // dataFolder makes the data folder if need be, and sees that this user may write there.
@@ -15,12 +21,79 @@ import (
 func dataFolder(dir string) error {
 	err := os.MkdirAll(dir, 0o750)
 	if err == nil {
-		if err = unix.Access(dir, unix.R_OK|unix.W_OK|unix.X_OK); err != nil {
-			err = &fs.PathError{Op: "access", Path: dir, Err: err}
-		}
+		err = usable(dir)
 	}
 	if err != nil {
 		return fmt.Errorf("data folder %s%s, or choose another with `data:`: %w", dir, store.Hint(dir, err), err)
 	}
 	return nil
+}
+
+// usable tells whether dir is a folder that this user may use.
+func usable(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		return err
+	case !info.IsDir():
+		err = syscall.ENOTDIR
+	default:
+		err = unix.Access(dir, unix.R_OK|unix.W_OK|unix.X_OK)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "access", Path: dir, Err: err}
+	}
+	return nil
+}
+
+// lookBound is how long berth check reads in a file of the data folder: longer than that
+// is for berth check --repair, and a Berth that starts meanwhile waits for it.
+const lookBound = 300 * time.Millisecond
+
+// dataCondition tells in a sentence how the data folder is, without changing or locking
+// anything. The error is what would keep Berth from using it.
+func dataCondition(ctx context.Context, dir string) (string, error) {
+	switch err := usable(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return "The data folder does not exist yet: it is made at the start.", nil
+	case err != nil:
+		return "", fmt.Errorf("data folder %s%s: %w", dir, store.Hint(dir, err), err)
+	}
+	var damage error
+	used := false
+	for _, file := range []string{"state.db", "content/index.db"} {
+		path := filepath.Join(dir, file)
+		bounded, cancel := context.WithTimeout(ctx, lookBound)
+		err := state.CheckFile(bounded, path)
+		cancel()
+		switch {
+		case errors.Is(err, state.ErrInUse):
+			used = true
+		case errors.Is(err, state.ErrDamaged):
+			damage = errors.Join(damage, fmt.Errorf("%w; stop Berth if it runs, then run berth check --repair", err))
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		case err != nil:
+			return "", fmt.Errorf("%w%s", err, store.Hint(dir, err))
+		}
+	}
+	if damage != nil {
+		return "", damage
+	}
+	free, err := freeSpace(dir)
+	if err != nil {
+		return "", err
+	}
+	if used {
+		return fmt.Sprintf("The data folder is in use by a Berth that runs; %s are free.", free), nil
+	}
+	return fmt.Sprintf("The data folder looks well; %s are free.", free), nil
+}
+
+// freeSpace is what this user may still write to the file system of dir, in words.
+func freeSpace(dir string) (string, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return "", fmt.Errorf("data folder %s: %w", dir, err)
+	}
+	return fmt.Sprintf("%.1f GiB", float64(s.Bavail)*float64(s.Bsize)/(1<<30)), nil
 }

@@ -4,7 +4,8 @@
 // Usage:
 //
 //	berth serve [--config FILE]   run the cache
-//	berth check [--config FILE]   check a configuration and print what it means
+//	berth check [--config FILE]   check configuration and data, and print what they mean
+//	berth check --repair [--config FILE]   repair the data of a Berth that is stopped
 //	berth version                 print the version
 package main
 
@@ -26,14 +27,17 @@ const usage = `Berth is a pull-through cache for container images.
 
 Usage:
   berth serve [--config FILE]   run the cache
-  berth check [--config FILE]   check a configuration and print what it means
+  berth check [--config FILE]   check configuration and data, and print what they mean
+  berth check --repair [--config FILE]
+                                repair the data folder of a Berth that is stopped
   berth version                 print the version
 
 Without --config, and without BERTH_CONFIG in the environment, Berth listens on
 127.0.0.1:5000 with Docker Hub, dhi.io, MCR and Quay behind it and keeps its data in
 ./berth-data. Every key of the file is explained in docs/configuration.md.
 
-Exit status: 0 done, 1 failed, 2 wrong usage or a faulty or missing configuration.
+Exit status: 0 done, 1 failed (or for check: the data folder cannot be used as it is),
+2 wrong usage or a faulty or missing configuration.
 `
 
 var (
@@ -83,11 +87,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		}
 		return serve(ctx, cfg, out)
 	case "check":
-		cfg, err := configured("check", args[1:])
+		var mend bool
+		cfg, err := configured("check", args[1:], func(f *flag.FlagSet) { f.BoolVar(&mend, "repair", false, "") })
 		if err != nil {
 			return err
 		}
-		return check(cfg, out)
+		if mend {
+			return repair(ctx, cfg, out)
+		}
+		return check(ctx, cfg, out)
 	case "version", "--version":
 		fmt.Fprintln(out, "berth", version())
 		return nil
@@ -102,11 +110,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 }
 
-// configured parses a command's flags and loads the configuration that they name.
-func configured(command string, args []string) (*config.Config, error) {
+// configured parses a command's flags, more of which may be added, and loads the
+// configuration that they name.
+func configured(command string, args []string, more ...func(*flag.FlagSet)) (*config.Config, error) {
 	flags := flag.NewFlagSet("berth "+command, flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // the error is printed at the end, where it is seen
 	path := flags.String("config", os.Getenv("BERTH_CONFIG"), "")
+	for _, add := range more {
+		add(flags)
+	}
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(os.Stderr, usage)

@@ -148,6 +148,8 @@ half      https://half.example   anonymous  10m             half.example
 REGISTRY  PULL AS                           UPSTREAMS IN ORDER    HOSTS
 default   0.0.0.0:80/<repository>           hub fresh short half  none
 inner     0.0.0.0:80/team/one/<repository>  near                  inner.example
+
+The data folder does not exist yet: it is made at the start.
 `
 
 func TestCheckPrintsWhatAConfigurationMeans(t *testing.T) {
