@@ -14,13 +14,16 @@ import (
 	"github.com/berth-cache/berth/e2e/soak/truth"
 )
 
+// soakMaxSize is less than there is to pull, so that eviction runs.
+const soakMaxSize = "64MiB"
+
 // TestSoak is a long mixture of everything, in calm weather, in storms and with nothing
 // but what is held. Nobody is told anything false, nothing is lost that need not be, and
 // in the end nothing is left over.
 func TestSoak(t *testing.T) {
 	const workers = 16
-	operations, rounds := of(2000, 200_000), of(2, 40)
-	w := newWorld(t, truth.Size{Repositories: of(3, 12), Images: 4, HugeBytes: 24 << 20}, "")
+	operations, rounds := of(1600, 200_000), of(2, 40)
+	w := newWorld(t, truth.Size{Repositories: of(3, 12), Images: 4, HugeBytes: 24 << 20}, soakMaxSize)
 	w.Start(t)
 	w.Run(t.Context(), load.Phase{Seed: seed, Operations: 300, Workers: workers})
 	w.quiet(t)
@@ -54,8 +57,13 @@ func TestSoak(t *testing.T) {
 	now, peak := w.Resident(t)
 	t.Logf("\n%s\nfaults injected: %s\n%d operations in %s; %d pulls with every upstream down; %d blobs settled, %d times again",
 		w.Tally, told(w.faults()), w.Tally.Operations(), took.Round(time.Millisecond), outages, settled, again)
-	t.Logf("memory %d MiB, at most %d MiB; idle %+v; held %.0f objects of %.0f bytes",
-		now>>20, peak>>20, began, w.Metrics(t)["berth_content_objects"], w.Metrics(t)["berth_content_bytes"])
+	m := w.Metrics(t)
+	t.Logf("memory %d MiB, at most %d MiB; idle %+v; held %.0f objects of %.0f bytes, evicted %.0f of %.0f bytes, not stored %.0f",
+		now>>20, peak>>20, began, m["berth_content_objects"], m["berth_content_bytes"],
+		m["berth_evicted_objects_total"], m["berth_evicted_bytes_total"], m["berth_unstored_pulls_total"])
+	if limit := m["berth_content_limit_bytes"]; m["berth_content_bytes"] > limit || m["berth_evicted_objects_total"] == 0 {
+		t.Errorf("held %.0f bytes of %.0f, %.0f evicted", m["berth_content_bytes"], limit, m["berth_evicted_objects_total"])
+	}
 	if status := w.Terminate(t); status != 0 {
 		t.Errorf("ended with status %d", status)
 	}

@@ -3,6 +3,7 @@ package origin
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -15,7 +16,13 @@ type tokens struct {
 	// mu guards what is below.
 	mu    sync.Mutex
 	last  int
-	scope map[string]string // by token
+	given map[string]*grant // by token
+}
+
+// grant is what a token is good for.
+type grant struct {
+	scope string
+	used  bool
 }
 
 // admit answers 401 to a request without a token for its repository.
@@ -25,9 +32,13 @@ func (t *tokens) admit(w http.ResponseWriter, q *http.Request) bool {
 		return true
 	}
 	t.mu.Lock()
-	scope, ok := t.scope[strings.TrimPrefix(q.Header.Get("Authorization"), "Bearer ")]
+	g := t.given[strings.TrimPrefix(q.Header.Get("Authorization"), "Bearer ")]
+	good := g != nil && g.scope == "repository:"+name+":pull"
+	if good {
+		g.used = true
+	}
 	t.mu.Unlock()
-	if ok && scope == "repository:"+name+":pull" {
+	if good {
 		return true
 	}
 	w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s%s",service="soak",scope="repository:%s:pull"`, q.Host, tokenPath, name))
@@ -35,11 +46,12 @@ func (t *tokens) admit(w http.ResponseWriter, q *http.Request) bool {
 	return false
 }
 
-// expire makes all tokens bad.
+// expire makes all tokens bad that were used before: a registry that refuses a new one
+// says that the repository is not for us, which is another matter.
 func (t *tokens) expire() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.scope = nil
+	maps.DeleteFunc(t.given, func(_ string, g *grant) bool { return g.used })
 }
 
 func (o *Origin) serveToken(w http.ResponseWriter, q *http.Request, l luck) {
@@ -64,10 +76,10 @@ func (t *tokens) give(scope string) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.last++
-	if t.scope == nil {
-		t.scope = map[string]string{}
+	if t.given == nil {
+		t.given = map[string]*grant{}
 	}
 	token := fmt.Sprintf("token-%d", t.last)
-	t.scope[token] = scope
+	t.given[token] = &grant{scope: scope}
 	return token
 }

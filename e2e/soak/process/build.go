@@ -17,6 +17,10 @@ const (
 	raceVariable = "BERTH_SOAK_RACE"
 )
 
+// Race tells whether the program is built with the race detector: it takes several times
+// the memory then.
+func Race() bool { return os.Getenv(raceVariable) != "" }
+
 // Build makes the program in folder, from the module at root, and returns its file name.
 func Build(ctx context.Context, root, folder string) (string, error) {
 	if binary := os.Getenv(binaryVariable); binary != "" {
@@ -28,7 +32,7 @@ func Build(ctx context.Context, root, folder string) (string, error) {
 	}
 	binary := filepath.Join(folder, "berth")
 	args := []string{"build", "-C", root, "-o", binary}
-	if os.Getenv(raceVariable) != "" {
+	if Race() {
 		args = append(args, "-race")
 	}
 	build := child.Command{Path: "go", Args: append(args, "./cmd/berth"), Env: os.Environ()}
