@@ -62,10 +62,8 @@ func arrangeDistribution(_ context.Context, p Programs, s *Server) (func() proce
 }
 
 // arrangeBerth leaves all settings as they are by default: access log and metrics are on.
+// A limit is one of bytes.
 func arrangeBerth(ctx context.Context, p Programs, s *Server) (func() process.Command, error) {
-	if s.setting.MaxObjects > 0 {
-		return nil, fmt.Errorf("%w: berth has no eviction yet", ErrAbsent)
-	}
 	ops, err := free(ctx)
 	if err != nil {
 		return nil, err
@@ -78,10 +76,14 @@ func arrangeBerth(ctx context.Context, p Programs, s *Server) (func() process.Co
 	if ca != "" {
 		remote["ca_file"] = ca
 	}
-	config, err := json.Marshal(map[string]any{
+	settings := map[string]any{
 		"listen": s.addr, "ops": ops, "data": s.Held,
 		"upstreams": map[string]any{"bench": remote},
-	})
+	}
+	if n := s.setting.MaxObjects; n > 0 {
+		settings["cache"] = map[string]any{"max_size": fmt.Sprintf("%dB", n*s.setting.ObjectBytes)}
+	}
+	config, err := json.Marshal(settings)
 	if err != nil {
 		return nil, fmt.Errorf("arrange berth: %w", err)
 	}

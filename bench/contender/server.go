@@ -33,8 +33,9 @@ type Setting struct {
 	Stock floor.Stock
 	// Keys are about how many objects will be held.
 	Keys int
-	// MaxObjects is how many small objects the cache may hold; 0 is no limit.
-	MaxObjects int
+	// MaxObjects is how many small objects the cache may hold, ObjectBytes the size of
+	// each; 0 is no limit.
+	MaxObjects, ObjectBytes int
 }
 
 // Server is a running contender.

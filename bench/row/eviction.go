@@ -77,7 +77,7 @@ func (v eviction) cost(ctx context.Context, s *stage, e *entrant, c doubled) (fl
 		return 0, err
 	}
 	server, err := s.bench.Programs.Start(ctx, e.name, contender.Setting{
-		Folder: folder, Upstream: s.endpoint, CPUs: s.bench.Servers, Keys: 2 * c.objects, MaxObjects: c.limit,
+		Folder: folder, Upstream: s.endpoint, CPUs: s.bench.Servers, Keys: 2 * c.objects, MaxObjects: c.limit, ObjectBytes: objectBytes,
 	})
 	if err != nil {
 		return 0, err

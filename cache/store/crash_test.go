@@ -3,8 +3,10 @@ package store_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -13,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -20,13 +23,20 @@ import (
 	"github.com/berth-cache/berth/cache/storetest"
 )
 
-// childEnv makes the test binary a child: it names the folder to open.
-const childEnv = "BERTH_TEST_STORE"
+const (
+	// childEnv makes the test binary a child: it names the folder to open.
+	childEnv = "BERTH_TEST_STORE"
+	// soakEnv makes the crash test a long one.
+	soakEnv = "BERTH_SOAK"
+	// childBytes is what a child may hold: some fifty objects.
+	childBytes = 1_000_000
+)
 
-// child opens the store and commits from several goroutines, deleting some again, until
-// it is killed. It prints each digest once its Commit returned, and "-" before a Delete.
+// child opens the store and commits more than it may hold from several goroutines, using
+// and deleting some again, until it is killed. It prints "?" and a digest before each
+// Commit, "+" once it returned, "-" before a Delete, and "!" before an eviction.
 func child(dir string) int {
-	s, err := store.OpenDisk(dir, store.DiskOptions{})
+	s, err := store.OpenDisk(dir, store.DiskOptions{Limits: store.Limits{MaxBytes: childBytes}, Logger: slog.New(evictions{})})
 	if err != nil {
 		fmt.Println(err)
 		return 3
@@ -38,17 +48,23 @@ func child(dir string) int {
 	var workers sync.WaitGroup
 	for w := range uint64(4) {
 		workers.Go(func() {
+			var first digest.Digest
 			for i := uint64(0); ; i++ {
 				c := storetest.Random(seed*10_000+w*1000+i%1000, rand.IntN(40_000))
-				if i%5 == 4 {
-					fmt.Println("-" + c.Digest.String())
-				}
+				fmt.Println("?" + c.Digest.String())
 				if err := keep(s, c); err != nil {
 					panic(err)
 				}
+				fmt.Println("+" + c.Digest.String())
+				if i == 0 {
+					first = c.Digest
+				}
+				s.Use(first)
 				if i%5 != 4 {
-					fmt.Println(c.Digest)
-				} else if err := remove(s, c.Digest); err != nil {
+					continue
+				}
+				fmt.Println("-" + c.Digest.String())
+				if err := remove(s, c.Digest); err != nil {
 					panic(err)
 				}
 			}
@@ -58,36 +74,110 @@ func child(dir string) int {
 	return 0
 }
 
-// TestKill kills a process in the middle of its commits, again and again in the same
-// folder: what it had committed is there, what is there is whole, nothing is left over.
-func TestKill(t *testing.T) {
-	dir := t.TempDir()
-	committed := map[digest.Digest]bool{}
-	for round := range 20 {
-		for _, line := range killed(t, dir, round) {
-			d, deleted := strings.CutPrefix(line, "-")
-			committed[digest.Digest(d)] = !deleted
-		}
-		s := openDisk(t, dir)
-		if left, err := os.ReadDir(filepath.Join(dir, "staging")); err != nil || len(left) != 0 {
-			t.Fatalf("staging holds %d files, %v", len(left), err)
-		}
-		for d, sure := range committed {
-			if sure {
-				wantWhole(t, s, d)
+// evictions prints what a store logs of those.
+type evictions struct{}
+
+func (evictions) Enabled(context.Context, slog.Level) bool { return true }
+func (e evictions) WithAttrs([]slog.Attr) slog.Handler     { return e }
+func (e evictions) WithGroup(string) slog.Handler          { return e }
+
+func (evictions) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "content is evicted" {
+		r.Attrs(func(a slog.Attr) bool {
+			if a.Key == "digest" {
+				fmt.Println("!" + a.Value.String())
 			}
+			return true
+		})
+	}
+	return nil
+}
+
+// ledger is what children told.
+type ledger struct {
+	commits, deletions, evictions int
+	// sure is what was committed and has not been dropped since; dropped is what was
+	// dropped since its last Commit began, which may be told before that it returned.
+	sure, dropped map[digest.Digest]bool
+}
+
+func (l *ledger) hear(line string) {
+	d := digest.Digest(line[1:])
+	switch line[0] {
+	case '?':
+		delete(l.sure, d)
+		delete(l.dropped, d)
+	case '+':
+		l.commits++
+		l.sure[d] = !l.dropped[d]
+	case '-':
+		l.deletions++
+		l.sure[d], l.dropped[d] = false, true
+	case '!':
+		l.evictions++
+		l.sure[d], l.dropped[d] = false, true
+	}
+}
+
+// TestCrash kills a process in the middle of its commits and evictions, again and again in
+// the same folder: what it had committed is there, what is there is whole and recorded,
+// nothing is left over. With BERTH_SOAK=1 it does so two hundred times; -v prints figures.
+func TestCrash(t *testing.T) {
+	kills := 10
+	if os.Getenv(soakEnv) == "1" {
+		kills = 200
+	}
+	dir := t.TempDir()
+	told := &ledger{sure: map[digest.Digest]bool{}, dropped: map[digest.Digest]bool{}}
+	for round := range kills {
+		for _, line := range killed(t, dir, round) {
+			told.hear(line)
 		}
-		var want store.Usage
-		for _, d := range onDisk(t, dir) {
-			want.Objects++
-			want.Bytes += wantWhole(t, s, d)
+		wantIntact(t, dir, told)
+		if t.Failed() {
+			t.Fatalf("after kill %d", round+1)
 		}
-		if got := s.Usage(); got != want {
-			t.Fatalf("round %d: Usage %+v, the files make %+v", round, got, want)
+	}
+	if told.evictions == 0 || told.deletions == 0 {
+		t.Errorf("%d evictions, %d deletions: too few to tell anything", told.evictions, told.deletions)
+	}
+	t.Logf("%d kills, %d commits, %d evictions, %d deletions, 0 losses", kills, told.commits, told.evictions, told.deletions)
+}
+
+// wantIntact starts a store after a kill and looks at all of it.
+func wantIntact(t *testing.T, dir string, told *ledger) {
+	t.Helper()
+	s := openDisk(t, dir)
+	defer mustClose(t, s)
+	if left := files(t, filepath.Join(dir, "staging")); len(left) != 0 {
+		t.Errorf("staging holds %d files", len(left))
+	}
+	// Before anything is asked for, which would mend what is wrong.
+	lying := map[digest.Digest]bool{}
+	for _, d := range onDisk(t, dir) {
+		lying[d] = true
+	}
+	var want store.Usage
+	for _, o := range objects(t, s, "") {
+		if !lying[o.Digest] {
+			t.Errorf("%s is recorded, and has no file", o.Digest)
+			continue
 		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
+		delete(lying, o.Digest)
+		want.Objects++
+		want.Bytes += wantWhole(t, s, o.Digest)
+	}
+	if len(lying) > 0 {
+		t.Errorf("%d files have no record", len(lying))
+	}
+	wantUsage(t, s, want)
+	for d, sure := range told.sure {
+		if sure {
+			wantWhole(t, s, d)
 		}
+	}
+	if want.Bytes > childBytes {
+		t.Errorf("%d bytes are held, of at most %d", want.Bytes, childBytes)
 	}
 }
 
@@ -107,7 +197,7 @@ func killed(t *testing.T, dir string, round int) []string {
 	}
 	var lines []string
 	reader := bufio.NewReader(out)
-	enough := rand.IntN(40)
+	enough := rand.IntN(200)
 	for {
 		line, err := reader.ReadString('\n')
 		if err != nil {
@@ -115,6 +205,7 @@ func killed(t *testing.T, dir string, round int) []string {
 		}
 		lines = append(lines, strings.TrimSpace(line))
 		if len(lines) == enough+1 {
+			time.Sleep(rand.N(2 * time.Millisecond)) // a moment that no line tells of
 			if err := cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}

@@ -108,6 +108,9 @@ func (s *Disk) evictSome(excess int64, run *eviction) (progress bool, err error)
 // forget drops the records of victims, but of those that were used meanwhile, and writes
 // the uses of moved. It returns whose files are to be removed.
 func (s *Disk) forget(victims []victim, moved []moment) (gone []victim, err error) {
+	for _, v := range victims {
+		s.log.Debug("content is evicted", "digest", v.place.digest, "size", v.keyed.record.size)
+	}
 	err = s.index.apply(func(t *tables) error {
 		gone = gone[:0]
 		for _, v := range victims {
