@@ -158,6 +158,9 @@ func (c *Contents) Open(ctx context.Context, d digest.Digest) (*Reader, error) {
 	}
 	content, size, err := c.store.Open(ctx, d)
 	if err != nil {
+		if errors.Is(err, store.ErrDropped) {
+			c.metrics.damage(foundByOpen)
+		}
 		return nil, storeError(ctx, "open", err)
 	}
 	r := &Reader{ctx: ctx, content: content, size: size}

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -15,7 +16,9 @@ type Metrics struct {
 	running                  prometheus.Gauge
 	started, joined, resumed prometheus.Counter
 	failed, stateErrors      *prometheus.CounterVec
-	unstored                 *prometheus.CounterVec
+	unstored, damaged        *prometheus.CounterVec
+	scrubbed                 prometheus.Counter
+	lastRound                prometheus.Gauge
 }
 
 // NewMetrics registers the metrics of this package with r; usage tells what the store
@@ -46,6 +49,18 @@ func NewMetrics(r prometheus.Registerer, usage func() store.Usage) *Metrics {
 		Name: "berth_unstored_pulls_total",
 		Help: "Answers whose content was passed on without being kept, by what was wrong with the store.",
 	}, []string{"reason"})
+	m.damaged = factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "berth_damaged_objects_total", Help: "Objects that were damaged and dropped, by how that was found.",
+	}, []string{"found_by"})
+	for _, by := range []string{foundByOpen, foundByScrub} {
+		m.damaged.WithLabelValues(by)
+	}
+	m.scrubbed = factory.NewCounter(prometheus.CounterOpts{
+		Name: "berth_scrubbed_bytes_total", Help: "Bytes of content that were read again and found whole.",
+	})
+	m.lastRound = factory.NewGauge(prometheus.GaugeOpts{
+		Name: "berth_scrub_last_round_timestamp_seconds", Help: "When all content had been read again last; 0 is never.",
+	})
 	for _, reason := range []string{reasonFull, reasonReadOnly, reasonFiles, reasonOther} {
 		m.unstored.WithLabelValues(reason)
 	}
@@ -74,6 +89,12 @@ const (
 	reasonLength    = "length"
 	reasonStore     = "store"
 	reasonAbandoned = "abandoned"
+)
+
+// How berth_damaged_objects_total says that damage was found.
+const (
+	foundByOpen  = "open"
+	foundByScrub = "scrub"
 )
 
 // The operations of berth_state_errors_total. What is read and makes no sense is opDecode
@@ -138,6 +159,25 @@ func (m *Metrics) fail(err error) {
 func (m *Metrics) pass(err error) {
 	if m != nil {
 		m.unstored.WithLabelValues(storeReason(err)).Inc()
+	}
+}
+
+func (m *Metrics) damage(by string) {
+	if m != nil {
+		m.damaged.WithLabelValues(by).Inc()
+	}
+}
+
+func (m *Metrics) scrub(bytes int64) {
+	if m != nil {
+		m.scrubbed.Add(float64(bytes))
+	}
+}
+
+// scrubRound tells when a round was complete; the zero time is never.
+func (m *Metrics) scrubRound(done time.Time) {
+	if m != nil && !done.IsZero() {
+		m.lastRound.Set(float64(done.Unix()))
 	}
 }
 

@@ -75,6 +75,9 @@ type Cache struct {
 	// MinFree is how many bytes of the file system that holds Data are left free; 0 is
 	// none. Default 1 GiB.
 	MinFree int64
+	// Scrub is how many bytes a second are read, at most, to find content that is damaged;
+	// 0 is none. Default 10 MiB.
+	Scrub int64
 }
 
 // State says where small durable facts live.

@@ -18,6 +18,8 @@ const (
 	defaultRegistry = "default"
 	// defaultMinFree lets others write, and Berth its index, on a disk that is shared.
 	defaultMinFree = 1 << 30
+	// defaultScrub reads 100 GiB in three hours, and no disk notices.
+	defaultScrub = 10 << 20
 )
 
 // hubHost is the registry that Docker Hub's images come from, and hubNames are what the
@@ -45,7 +47,7 @@ func base() *Config {
 		PProf:  true,
 		Drain:  30 * time.Second,
 		Data:   dataWithFile,
-		Cache:  Cache{MinFree: defaultMinFree},
+		Cache:  Cache{MinFree: defaultMinFree, Scrub: defaultScrub},
 		Log:    Log{Level: slog.LevelInfo, Format: LogText},
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 var (
 	topKeys   = []string{"listen", "tls", "max_connections", "drain", "ops", "pprof", "data", "cache", "state", "log", "upstreams", "registries"}
-	cacheKeys = []string{"max_size", "min_free"}
+	cacheKeys = []string{"max_size", "min_free", "scrub"}
 	stateKeys = []string{"redis"}
 	logKeys   = []string{"level", "format"}
 )
@@ -131,6 +131,7 @@ func (v value) cache(c *Cache) {
 	f := v.fields(cacheKeys)
 	f.get("max_size").size(&c.MaxSize)
 	f.get("min_free").size(&c.MinFree)
+	f.get("scrub").size(&c.Scrub)
 }
 
 // state reads the state block.

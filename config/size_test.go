@@ -58,11 +58,11 @@ func TestFaultsOfSizes(t *testing.T) {
 }
 
 func TestCache(t *testing.T) {
-	got := parse(t, "cache: {max_size: 100GiB, min_free: 0}\n").Cache
+	got := parse(t, "cache: {max_size: 100GiB, min_free: 0, scrub: 0}\n").Cache
 	if want := (config.Cache{MaxSize: 100 << 30}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if got, want := parse(t, "cache: {}\n").Cache, (config.Cache{MinFree: 1 << 30}); got != want {
+	if got, want := parse(t, "cache: {}\n").Cache, (config.Cache{MinFree: 1 << 30, Scrub: 10 << 20}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }

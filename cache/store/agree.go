@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -11,6 +12,9 @@ import (
 
 // errDisagree says that index and file system tell different things about an object.
 var errDisagree = errors.New("index and file disagree")
+
+// errDropped is what settle says of content that it dropped.
+var errDropped = fmt.Errorf("%w: %w", ErrNotFound, ErrDropped)
 
 // tryOpen opens the file of p if index and file system agree that it is there. It takes
 // no lock: this is the way of every hit, and of a plain miss.
@@ -77,7 +81,7 @@ func (s *Disk) settle(ctx context.Context, p place) error {
 	if err := s.drop(p); err != nil {
 		return err
 	}
-	return ErrNotFound
+	return errDropped
 }
 
 // adopt records the file of p, whose lock the caller holds. It counts as used when it was

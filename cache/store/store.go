@@ -12,6 +12,8 @@ import (
 var (
 	// ErrNotFound says that the store does not hold the digest.
 	ErrNotFound = errors.New("content not found")
+	// ErrDropped says, with ErrNotFound, that content was damaged and has just been dropped.
+	ErrDropped = errors.New("damaged content dropped")
 	// ErrClosed says that the store has been closed.
 	ErrClosed = errors.New("store closed")
 )

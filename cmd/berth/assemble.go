@@ -80,6 +80,10 @@ func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth,
 		}
 		return nil
 	})
+	scrub := cache.NewScrub(contents, cache.ScrubOptions{ //nolint:contextcheck // ends with its Close
+		Store: disk, BytesPerSecond: cfg.Cache.Scrub, Logger: logger, Metrics: counts,
+	})
+	b.closing(func() error { scrub.Close(); return nil })
 	puller := pull.New(pull.Options{
 		Contents: contents, Index: index,
 		Logger: logger, Metrics: pull.NewMetrics(b.metrics),
