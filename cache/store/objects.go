@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"path"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -24,6 +25,8 @@ type Object struct {
 	Digest digest.Digest
 	// Size is in bytes.
 	Size int64
+	// Used is the last use that was written, by the clock of the store.
+	Used time.Time
 }
 
 // Objects yields what is recorded, in an order that stays the same, beginning behind
@@ -51,7 +54,7 @@ func (s *Disk) Objects(ctx context.Context, after digest.Digest) iter.Seq2[Objec
 				return
 			}
 			for _, k := range found {
-				if d := digestOf(k.key); d != "" && !yield(Object{Digest: d, Size: k.record.size}, nil) {
+				if d := digestOf(k.key); d != "" && !yield(k.object(d), nil) {
 					return
 				}
 				from = k.key
@@ -61,6 +64,10 @@ func (s *Disk) Objects(ctx context.Context, after digest.Digest) iter.Seq2[Objec
 			}
 		}
 	}
+}
+
+func (k keyed) object(d digest.Digest) Object {
+	return Object{Digest: d, Size: k.record.size, Used: time.Unix(0, k.record.used)}
 }
 
 // Files yields the digests that files lie under, whether they are recorded or not: Stat

@@ -17,7 +17,7 @@ const (
 	flushUses  = 4096
 	// maxNoted bounds the uses in memory, about 150 bytes each, by part of the key space;
 	// beyond it those go that are not worth writing.
-	maxNoted = 256
+	maxNoted = 128
 )
 
 // uses are the uses that are not written yet, or not worth writing because the index knows
@@ -58,8 +58,9 @@ func (u *uses) note(key []byte, at, written int64) {
 	if p.noted == nil {
 		p.noted = make(map[string]*use)
 	}
-	if len(p.noted) < 2*maxNoted || (&use{at, written}).worth() {
-		p.noted[string(key)] = &use{at, written}
+	// A flush is under way by then, or slow; what is worth writing has the last places.
+	if n := (&use{at, written}); len(p.noted) < 2*maxNoted || n.worth() && len(p.noted) < 8*maxNoted {
+		p.noted[string(key)] = n
 	}
 	p.mu.Unlock()
 	if u.fresh.Add(1) == flushUses {

@@ -35,6 +35,7 @@ func Run(t *testing.T, newStore func(t *testing.T) store.Store) {
 		{"delete", testDelete},
 		{"second commit of one digest", testSecondCommit},
 		{"usage", testUsage},
+		{"use", testUse},
 		{"concurrent commits", testConcurrentCommits},
 		{"commit against delete", testCommitAgainstDelete},
 		{"digests that are none", testBadDigests},
@@ -267,6 +268,24 @@ func testUsage(t *testing.T, s store.Store) {
 		held = held[1:]
 		wantUsage(t, s, held...)
 	}
+}
+
+// testUse: it changes nothing that anybody sees, whatever it is told.
+func testUse(t *testing.T, s store.Store) {
+	c, other := Random(1, 100), Random(2, 200)
+	commit(t, s, c)
+	for _, d := range []digest.Digest{c.Digest, other.Digest, "", "sha256:../../etc/passwd", "md5:00"} {
+		s.Use(d)
+	}
+	wantHeld(t, s, c)
+	wantAbsent(t, s, other.Digest)
+	wantUsage(t, s, c)
+	if err := s.Delete(t.Context(), c.Digest); err != nil {
+		t.Fatal(err)
+	}
+	s.Use(c.Digest)
+	wantAbsent(t, s, c.Digest)
+	wantUsage(t, s)
 }
 
 // testConcurrentCommits commits few digests from many goroutines, some of them the same.
