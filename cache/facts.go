@@ -151,7 +151,7 @@ func (x *Index) complain(op, k string, err error) {
 	x.count.stateError(op)
 	now := time.Now().UnixNano()
 	last := x.complained.Load()
-	if now-last < int64(complainEvery) || !x.complained.CompareAndSwap(last, now) {
+	if since := now - last; since >= 0 && since < int64(complainEvery) || !x.complained.CompareAndSwap(last, now) {
 		return
 	}
 	x.logger.Warn("state in trouble, pulls go on without it", "op", op, "key", k, "error", err)

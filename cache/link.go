@@ -38,7 +38,7 @@ func (x *Index) Link(ctx context.Context, r Repository, kind Kind, d digest.Dige
 	if err != nil {
 		return Link{}, err
 	}
-	if time.Since(l.Used) > refreshEvery {
+	if worn(l.Used) {
 		l.Used = time.Now()
 		save(ctx, x, k, l)
 	}

@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,6 +77,28 @@ func TestLinkIsRefreshedAfterADay(t *testing.T) {
 		}
 		if diff := cmp.Diff([]string{"get", "put"}, s.asked()); diff != "" {
 			t.Errorf("calls of a first use after a restart (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A use that was noted by a clock that was ahead does not keep a link from being refreshed.
+func TestLinkUsedInTheFuture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSick()
+		newIndex(t, s).PutLink(t.Context(), alpine, cache.Blob, content, cache.Link{Size: 7})
+		for k, raw := range s.entries {
+			s.entries[k] = []byte(strings.ReplaceAll(string(raw), `"2000-`, `"2099-`))
+		}
+		x := newIndex(t, s)
+		s.asked()
+		for _, want := range [][]string{{"get", "put"}, {}} {
+			l, err := x.Link(t.Context(), alpine, cache.Blob, content)
+			if err != nil || !l.Used.Equal(time.Now()) {
+				t.Errorf("used %s, %v", l.Used, err)
+			}
+			if diff := cmp.Diff(want, s.asked(), emptyIsNil); diff != "" {
+				t.Errorf("calls (-want +got):\n%s", diff)
+			}
 		}
 	})
 }

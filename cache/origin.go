@@ -17,7 +17,7 @@ type origin struct {
 func (x *Index) Origin(ctx context.Context, registry, repository string) (string, error) {
 	k := key("origin", registry, repository)
 	o, err := load[origin](ctx, x, k)
-	if err == nil && time.Since(o.Used) > refreshEvery {
+	if err == nil && worn(o.Used) {
 		refresh(ctx, x, k, func(o *origin) { o.Used = time.Now() })
 	}
 	return o.Upstream, err

@@ -34,7 +34,7 @@ func pointerKey(r Repository, tag string) string {
 func (x *Index) Pointer(ctx context.Context, r Repository, tag string) (Pointer, error) {
 	k := pointerKey(r, tag)
 	p, err := load[Pointer](ctx, x, k)
-	if err == nil && time.Since(p.Used) > refreshEvery {
+	if err == nil && worn(p.Used) {
 		refresh(ctx, x, k, func(p *Pointer) { p.Used = time.Now() })
 	}
 	return p, err

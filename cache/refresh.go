@@ -13,6 +13,10 @@ import (
 // refreshEvery is how often a fact in use is given its time in the state anew.
 const refreshEvery = 24 * time.Hour
 
+// worn tells whether a fact that was last given its time at used is due for more. A use in
+// the future was noted by a clock that was ahead.
+func worn(used time.Time) bool { return time.Since(used).Abs() > refreshEvery }
+
 // refresh gives the fact under k another 90 days in the state, whatever it says by now,
 // and has mark note in memory that it did. The state is asked behind the request.
 func refresh[T any](ctx context.Context, x *Index, k string, mark func(*T)) {

@@ -81,13 +81,20 @@ func (p *Puller) lookup(ctx context.Context, q Query) (pointed, bool) {
 
 func (at pointed) age() time.Duration { return max(0, time.Since(at.pointer.Checked)) }
 
+// aheadBound is how far the clock of another replica may be ahead of ours.
+const aheadBound = time.Minute
+
+// ahead tells whether the check was noted by a clock that was wrong: how long ago it was is
+// not known, so that it confirms nothing.
+func (at pointed) ahead() bool { return time.Until(at.pointer.Checked) > aheadBound }
+
 // fresh tells whether the tag may be served without asking.
 func (at pointed) fresh(tag string) bool {
 	validity := at.from.Validity
 	if strings.HasPrefix(tag, "sha256-") || strings.HasPrefix(tag, "sha512-") {
 		validity = at.from.ListValidity // signatures, attestations: a list in a tag's clothes
 	}
-	return validity == catalog.Forever || at.age() < validity
+	return validity == catalog.Forever || !at.ahead() && at.age() < validity
 }
 
 // stale is at as it is served when err kept us from checking it, or false if it is too old

@@ -119,6 +119,10 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
 		d = time.Duration(min(seconds, int64(maxRetryAfter/time.Second))) * time.Second
 	} else if at, err := http.ParseTime(text); err == nil {
+		// By the clock that it was written by: ours, or the other, may be wrong.
+		if date, err := http.ParseTime(h.Get("Date")); err == nil {
+			now = date
+		}
 		d = at.Sub(now)
 	} else {
 		return 0, false
