@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-cache/berth/cache"
 	"github.com/berth-cache/berth/cache/store"
+	"github.com/berth-cache/berth/catalog"
 	"github.com/berth-cache/berth/config"
 	"github.com/berth-cache/berth/proxy"
 	"github.com/berth-cache/berth/pull"
@@ -23,6 +24,11 @@ import (
 type berth struct {
 	handler http.Handler
 	metrics *prometheus.Registry
+	level   slog.LevelVar // of both logs
+	catalog *catalog.Catalog
+	fleet   *fleet
+	info    *upstreamInfo
+	disk    *store.Disk
 	facts   state.Store
 	logger  *slog.Logger
 	access  *proxy.AccessLog
@@ -31,29 +37,19 @@ type berth struct {
 
 // assemble makes all parts of a cache from its configuration, without listening yet.
 func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth, err error) {
-	logger := newLogger(cfg, log.now())
-	b = &berth{metrics: prometheus.NewRegistry(), logger: logger, access: newAccessLog(cfg, log)}
+	b = &berth{metrics: prometheus.NewRegistry(), catalog: catalog.New(nil)} // until it is configured
+	b.level.Set(cfg.Log.Level)
+	logger := newLogger(cfg, &b.level, log.now())
+	b.logger, b.access = logger, newAccessLog(cfg, &b.level, log)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close(ctx))
 		}
 	}()
 	b.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	describeUpstreams(cfg, b.metrics)
-	clients, err := newUpstreams(cfg, logger, upstream.NewMetrics(b.metrics))
-	if err != nil {
-		return b, err
-	}
-	b.closing(func() error {
-		for _, c := range clients {
-			c.Close()
-		}
-		return nil
-	})
-	exists, err := newCatalog(cfg, clients)
-	if err != nil {
-		return b, err
-	}
+	b.info = newUpstreamInfo(b.metrics)
+	b.fleet = &fleet{logger: logger, metrics: upstream.NewMetrics(b.metrics)}
+	b.closing(func() error { b.fleet.close(); return nil })
 	if err := dataFolder(cfg.Data); err != nil {
 		return b, err
 	}
@@ -63,7 +59,11 @@ func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth,
 	if err != nil {
 		return b, err
 	}
+	b.disk = disk
 	b.closing(disk.Close)
+	if err := b.reconfigure(cfg); err != nil {
+		return b, err
+	}
 	facts, err := openState(cfg, logger)
 	if err != nil {
 		return b, err
@@ -90,9 +90,27 @@ func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth,
 	})
 	b.closing(func() error { puller.Close(); return nil })
 	b.handler = proxy.New(proxy.Options{
-		Catalog: exists, Puller: puller, Logger: logger, Access: b.access, Metrics: proxy.NewMetrics(b.metrics), WriteStall: writeBound,
+		Catalog: b.catalog, Puller: puller, Logger: logger, Access: b.access, Metrics: proxy.NewMetrics(b.metrics), WriteStall: writeBound,
 	})
 	return b, nil
+}
+
+// reconfigure makes cfg what holds for requests from now on, or changes nothing.
+func (b *berth) reconfigure(cfg *config.Config) error {
+	clients, err := b.fleet.plan(cfg.Upstreams)
+	if err != nil {
+		return err
+	}
+	snapshot, err := newSnapshot(cfg, clients)
+	if err != nil {
+		return err
+	}
+	b.catalog.Replace(snapshot)
+	b.fleet.enlist(clients)
+	b.info.replace(cfg.Upstreams)
+	b.disk.Limit(limits(cfg))
+	b.level.Set(cfg.Log.Level)
+	return nil
 }
 
 func (b *berth) closing(f func() error) {

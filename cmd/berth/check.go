@@ -14,11 +14,11 @@ import (
 
 // check prints what a configuration, valid by now, means, and how its data folder is.
 func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
-	clients, err := newUpstreams(cfg, slog.New(slog.DiscardHandler), nil)
+	clients, err := new(fleet).plan(cfg.Upstreams)
 	if err != nil {
 		return err
 	}
-	if _, err := newCatalog(cfg, clients); err != nil {
+	if _, err := newSnapshot(cfg, clients); err != nil {
 		return err
 	}
 	if url := cfg.State.Redis.Reveal(); url != "" {

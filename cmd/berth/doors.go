@@ -64,6 +64,15 @@ func openDoors(ctx context.Context, cfg *config.Config, b *berth) (*doors, error
 	return d, nil
 }
 
+// reconfigure takes over what can change while the doors are open. A certificate where there
+// was none, or none any more, cannot.
+func (d *doors) reconfigure(cfg *config.Config) {
+	if d.certificate != nil && cfg.TLS.Certificate != nil {
+		d.certificate.Replace(cfg.TLS.Certificate)
+	}
+	d.registry.Limit(maxConnections(cfg, d.logger))
+}
+
 func (d *doors) serve(s *server.Server, l net.Listener) {
 	d.serving.Go(func() {
 		if err := s.Serve(l); err != nil {

@@ -36,6 +36,9 @@ Without --config, and without BERTH_CONFIG in the environment, Berth listens on
 127.0.0.1:5000 with Docker Hub, dhi.io, MCR and Quay behind it and keeps its data in
 ./berth-data. Every key of the file is explained in docs/configuration.md.
 
+serve reads the file again when it changes, or on SIGHUP; a faulty one is refused and the
+one before holds. SIGTERM and SIGINT let pulls finish; a second one ends at once.
+
 Exit status: 0 done, 1 failed (or for check: the data folder cannot be used as it is),
 2 wrong usage or a faulty or missing configuration.
 `
@@ -48,8 +51,7 @@ var (
 )
 
 func main() {
-	// A terminal that goes away ends Berth in order as well: the configuration is not read again.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process at once: after the first, signals are the system's again.
 	context.AfterFunc(ctx, stop)
 	os.Exit(exitStatus(run(ctx, os.Args[1:], os.Stdout)))
@@ -81,14 +83,18 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	switch args[0] {
 	case "serve":
-		cfg, err := configured("serve", args[1:])
+		from, err := configured("serve", args[1:])
 		if err != nil {
 			return err
 		}
-		return serve(ctx, cfg, out)
+		return serve(ctx, from, out)
 	case "check":
 		var mend bool
-		cfg, err := configured("check", args[1:], func(f *flag.FlagSet) { f.BoolVar(&mend, "repair", false, "") })
+		from, err := configured("check", args[1:], func(f *flag.FlagSet) { f.BoolVar(&mend, "repair", false, "") })
+		if err != nil {
+			return err
+		}
+		cfg, err := from.load()
 		if err != nil {
 			return err
 		}
@@ -110,9 +116,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 }
 
-// configured parses a command's flags, more of which may be added, and loads the
-// configuration that they name.
-func configured(command string, args []string, more ...func(*flag.FlagSet)) (*config.Config, error) {
+// configured parses a command's flags, more of which may be added, and returns where its
+// configuration is.
+func configured(command string, args []string, more ...func(*flag.FlagSet)) (source, error) {
 	flags := flag.NewFlagSet("berth "+command, flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // the error is printed at the end, where it is seen
 	path := flags.String("config", os.Getenv("BERTH_CONFIG"), "")
@@ -122,17 +128,11 @@ func configured(command string, args []string, more ...func(*flag.FlagSet)) (*co
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(os.Stderr, usage)
-		return nil, err
+		return source{}, err
 	case err != nil:
-		return nil, fmt.Errorf("%w; %w", err, errUsage)
+		return source{}, fmt.Errorf("%w; %w", err, errUsage)
 	case flags.NArg() > 0:
-		return nil, fmt.Errorf("berth %s takes no argument %q, a configuration is named with --config; %w", command, flags.Arg(0), errUsage)
-	case *path == "":
-		return config.Default(), nil
+		return source{}, fmt.Errorf("berth %s takes no argument %q, a configuration is named with --config; %w", command, flags.Arg(0), errUsage)
 	}
-	cfg, err := config.Load(*path, os.LookupEnv)
-	if _, faulty := errors.AsType[config.Faults](err); err != nil && !faulty {
-		return nil, fmt.Errorf("%w; %w", err, errUsage)
-	}
-	return cfg, err
+	return source{*path}, nil
 }

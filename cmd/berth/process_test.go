@@ -56,11 +56,13 @@ func configure(t *testing.T, folder, keys string) string {
 	return path
 }
 
-// start runs the program until it ends or the test does, configured with keys.
-func start(t *testing.T, folder, keys string) *process {
+// start runs the program until it ends or the test does, configured with keys and in an
+// environment that has more.
+func start(t *testing.T, folder, keys string, environment ...string) *process {
 	t.Helper()
 	path := configure(t, folder, keys)
 	p := &process{command: command(t, "serve", "--config", path), ended: make(chan struct{})}
+	p.command.Env = append(p.command.Env, environment...)
 	p.client.Transport = &http.Transport{DisableKeepAlives: true, DisableCompression: true}
 	p.command.Stderr = &p.errors
 	out, err := p.command.StdoutPipe()
@@ -89,7 +91,10 @@ func (p *process) follow(t *testing.T, out io.Reader, serving chan<- struct{}) {
 		p.mu.Lock()
 		p.out.Write(append(lines.Bytes(), '\n'))
 		p.mu.Unlock()
-		var line struct{ Msg, Address string }
+		var line struct {
+			Msg, Address string
+			TLS          bool
+		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			t.Errorf("the log has %q: %v", lines.Text(), err)
 		}
@@ -98,6 +103,9 @@ func (p *process) follow(t *testing.T, out io.Reader, serving chan<- struct{}) {
 			p.ops = "http://" + line.Address
 		case "serving":
 			p.url = "http://" + line.Address
+			if line.TLS {
+				p.url = "https://" + line.Address
+			}
 			close(serving)
 		}
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
-	"github.com/berth-cache/berth/config"
 	"github.com/berth-cache/berth/state"
 )
 
@@ -27,32 +29,55 @@ func (b *berth) tryState(ctx context.Context) {
 }
 
 // serve runs a cache until ctx ends, then lets pulls finish within a bound.
-func serve(ctx context.Context, cfg *config.Config, out io.Writer) (err error) {
+func serve(ctx context.Context, from source, out io.Writer) (err error) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	cfg, err := from.load()
+	if err != nil {
+		return err
+	}
 	log := newGatherer(out)
 	defer func() { err = errors.Join(err, log.Close()) }()
 	b, err := assemble(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
-	logger := b.logger
 	d, err := openDoors(ctx, cfg, b)
 	if err != nil {
 		return errors.Join(err, b.close(ctx))
 	}
-	logger.Info("serving", "address", d.address.String(), "tls", cfg.TLS.Cert != "", "data", cfg.Data, "state", stateName(cfg), "version", version(),
+	b.logger.Info("serving", "address", d.address.String(), "tls", cfg.TLS.Cert != "", "data", cfg.Data, "state", stateName(cfg), "version", version(),
 		"try", "docker pull "+d.address.String()+"/library/alpine")
-	var tried sync.WaitGroup
-	defer tried.Wait()
-	tried.Go(func() { b.tryState(ctx) })
+	m := newManager(os.Getenv("NOTIFY_SOCKET"), b.logger)
+	m.serving = "Serving on " + d.address.String()
+	m.ready("")
 
+	r := &reloader{from: from, cache: b, doors: d, metrics: newReloadMetrics(b.metrics), manager: m, started: cfg, current: cfg}
+	var behind sync.WaitGroup
+	running, stop := context.WithCancel(ctx)
+	behind.Go(func() { b.tryState(running) })
+	behind.Go(func() { r.run(running, hangup) })
+	w := &watchdog{manager: m, facts: b.facts, handler: b.handler, every: watchEvery(os.Getenv)}
+	var watched sync.WaitGroup
+	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx)) // while pulls finish, too
+	watched.Go(func() { w.run(watching) })
 	select {
 	case <-ctx.Done():
-		logger.Info("stopping: pulls may finish", "within", cfg.Drain)
 	case err = <-d.failed:
 	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.Drain)
+	d.ready.ready.Store(false)
+	stop()
+	behind.Wait()
+	within := r.current.Drain
+	b.logger.Info("stopping: pulls may finish", "within", within)
+	m.stopping("Stopping: pulls may finish within " + within.String())
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
-	err = errors.Join(err, d.close(bounded, cfg.Drain), b.close(bounded))
-	logger.Info("stopped")
+	err = errors.Join(err, d.close(bounded, within))
+	unwatch()
+	watched.Wait()
+	err = errors.Join(err, b.close(bounded))
+	b.logger.Info("stopped")
 	return err
 }

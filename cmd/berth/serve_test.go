@@ -249,7 +249,7 @@ func TestServeWithoutItsStateSaysSo(t *testing.T) {
 			t.Errorf("/metrics has %s: %t", line, got)
 		}
 	}
-	p.signal(t, syscall.SIGHUP) // the end of a terminal is a stop like any other
+	p.signal(t, syscall.SIGTERM)
 	p.wantExit(t, 0)
 	if text := p.log(); !strings.Contains(text, `"msg":"stopping: pulls may finish","within":1}`) || !strings.Contains(text, `"msg":"stopped"`) {
 		t.Errorf("the log is\n%s", text)

@@ -1,29 +1,22 @@
 package main
 
 import (
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
-	"strconv"
-
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/berth-cache/berth/cache/store"
 	"github.com/berth-cache/berth/catalog"
 	"github.com/berth-cache/berth/config"
 	"github.com/berth-cache/berth/proxy"
-	"github.com/berth-cache/berth/server"
 	"github.com/berth-cache/berth/state"
-	"github.com/berth-cache/berth/upstream"
 )
 
-// newLogger returns the logger that the configuration asks for, writing to w.
-func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: cfg.Log.Level}
+// newLogger returns a logger of the form that the configuration asks for, writing to w what
+// is of a level or worse.
+func newLogger(cfg *config.Config, level slog.Leveler, w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
 	if cfg.Log.Format == config.LogJSON {
 		opts.ReplaceAttr = inSeconds
 		return slog.New(slog.NewJSONHandler(w, opts))
@@ -31,16 +24,28 @@ func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opts))
 }
 
-// newAccessLog returns the access log that the configuration asks for, writing to w; nil
-// where it wants to hear of less than requests.
-func newAccessLog(cfg *config.Config, w io.Writer) *proxy.AccessLog {
-	switch {
-	case cfg.Log.Level > slog.LevelInfo:
-		return nil
-	case cfg.Log.Format == config.LogJSON:
+// newAccessLog returns the access log of the form that the configuration asks for, writing
+// to w while requests are of a level to be heard of.
+func newAccessLog(cfg *config.Config, level slog.Leveler, w io.Writer) *proxy.AccessLog {
+	w = leveled{w, level}
+	if cfg.Log.Format == config.LogJSON {
 		return proxy.NewAccessLog(w, proxy.JSON)
 	}
 	return proxy.NewAccessLog(w, proxy.Text)
+}
+
+// leveled passes on what is at info, if that is to be heard of.
+type leveled struct {
+	out   io.Writer
+	level slog.Leveler
+}
+
+// Write implements io.Writer.
+func (l leveled) Write(line []byte) (int, error) {
+	if l.level.Level() > slog.LevelInfo {
+		return len(line), nil
+	}
+	return l.out.Write(line)
 }
 
 // inSeconds makes durations numbers of seconds, as Prometheus and jq have them; JSON
@@ -86,56 +91,13 @@ func limits(cfg *config.Config) store.Limits {
 	return store.Limits{MaxBytes: cfg.Cache.MaxSize, MinFree: cfg.Cache.MinFree}
 }
 
-// newUpstreams returns a client for each upstream, by its configured name. None asks
-// anything yet.
-func newUpstreams(cfg *config.Config, logger *slog.Logger, metrics *upstream.Metrics) (map[string]*upstream.Client, error) {
-	clients := make(map[string]*upstream.Client, len(cfg.Upstreams))
-	for _, u := range cfg.Upstreams {
-		c, err := newUpstream(u, logger, metrics)
-		if err != nil {
-			return nil, fmt.Errorf("upstream %s: %w", u.Name, err)
-		}
-		clients[u.Name] = c
-	}
-	return clients, nil
-}
-
-func newUpstream(u config.Upstream, logger *slog.Logger, metrics *upstream.Metrics) (*upstream.Client, error) {
-	roots, err := authorities(u.CA)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", u.CAFile, err)
-	}
-	return upstream.New(upstream.Config{
-		Name: u.Name, URL: u.URL, Hosts: u.Hosts,
-		Credential: authn.AuthConfig{Username: u.Username, Password: u.Password.Reveal()},
-		Realms:     u.Realms, Private: u.Private, RootCAs: roots,
-		UserAgent: "berth/" + version(),
-		Logger:    logger, Metrics: metrics,
-	})
-}
-
-// authorities are the system's and those of a PEM file; nil, the system's alone, without one.
-func authorities(pem []byte) (*x509.CertPool, error) {
-	if len(pem) == 0 {
-		return nil, nil
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, errors.New("no PEM certificate")
-	}
-	return pool, nil
-}
-
-// newCatalog makes the catalog of a configuration, whose upstreams are known by their
-// clients' fingerprints.
-func newCatalog(cfg *config.Config, clients map[string]*upstream.Client) (*catalog.Catalog, error) {
+// newSnapshot makes the catalog's snapshot of a configuration, whose upstreams are known by
+// their clients' fingerprints.
+func newSnapshot(cfg *config.Config, clients crew) (*catalog.Snapshot, error) {
 	upstreams := map[string]*catalog.Upstream{}
 	for _, u := range cfg.Upstreams {
 		upstreams[u.Name] = &catalog.Upstream{
-			Name: u.Name, ID: clients[u.Name].Fingerprint(), Client: clients[u.Name], Hosts: u.Hosts, Login: u.Username != "",
+			Name: u.Name, ID: clients[u.Name].client.Fingerprint(), Client: clients[u.Name].client, Hosts: u.Hosts, Login: u.Username != "",
 			Validity: u.Validity, NegativeValidity: u.NegativeValidity, ListValidity: u.ListValidity,
 			MaxStale: u.MaxStale, MaxStaleRefused: u.MaxStaleRefused, KeepDeleted: u.KeepDeleted,
 		}
@@ -148,29 +110,5 @@ func newCatalog(cfg *config.Config, clients map[string]*upstream.Client) (*catal
 		}
 		registries = append(registries, reg)
 	}
-	snapshot, err := catalog.NewSnapshot(registries)
-	if err != nil {
-		return nil, err
-	}
-	return catalog.New(snapshot), nil
-}
-
-// describeUpstreams exports what the upstreams are, to be joined with what they did.
-func describeUpstreams(cfg *config.Config, r prometheus.Registerer) {
-	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "berth_upstream_info",
-		Help: "The configured upstreams; always 1. Join it on upstream to split pulls by hardened.",
-	}, []string{"upstream", "host", "hardened"})
-	r.MustRegister(info)
-	for _, u := range cfg.Upstreams {
-		info.WithLabelValues(u.Name, u.URL.Host, strconv.FormatBool(u.Hardened)).Set(1)
-	}
-}
-
-// describeCertificate exports when the certificate of listen ceases to be valid.
-func describeCertificate(c *server.Certificate, r prometheus.Registerer) {
-	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "berth_tls_certificate_expiry_timestamp_seconds",
-		Help: "When the certificate that listen shows expires, in Unix time.",
-	}, func() float64 { return float64(c.Expires().Unix()) }))
+	return catalog.NewSnapshot(registries)
 }

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"slices"
+	"weak"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/berth-cache/berth/config"
+	"github.com/berth-cache/berth/upstream"
+)
+
+// fleet are the clients of the configured upstreams, and of former ones for as long as a
+// request has them. It is not for concurrent use.
+type fleet struct {
+	logger  *slog.Logger
+	metrics *upstream.Metrics
+	crew    crew
+	// retired are weak: a request reaches its client through its route, so that one nobody
+	// can reach has nothing running.
+	retired []weak.Pointer[upstream.Client]
+}
+
+// crew are the clients of one configuration, by the upstream's name.
+type crew map[string]member
+
+// member is a client and what it was made of.
+type member struct {
+	settings config.Upstream
+	client   *upstream.Client
+}
+
+// plan returns the crew for upstreams: those members whose settings are as before, with
+// their tokens, connections and limits, and new ones for the others. Nothing is asked, and
+// nothing given up, before enlist.
+func (f *fleet) plan(upstreams []config.Upstream) (crew, error) {
+	next := make(crew, len(upstreams))
+	for _, u := range upstreams {
+		if m, ok := f.crew[u.Name]; ok && sameClient(m.settings, u) {
+			next[u.Name] = m
+			continue
+		}
+		c, err := f.newClient(u)
+		if err != nil {
+			return nil, fmt.Errorf("upstream %s: %w", u.Name, err)
+		}
+		next[u.Name] = member{u, c}
+	}
+	return next, nil
+}
+
+// sameClient tells whether two upstreams differ at most in what the catalog alone reads.
+// A key that is not known here makes a new client, which is never wrong.
+func sameClient(a, b config.Upstream) bool {
+	for _, u := range []*config.Upstream{&a, &b} {
+		u.Hardened, u.KeepDeleted = false, false
+		u.Validity, u.NegativeValidity, u.ListValidity, u.MaxStale, u.MaxStaleRefused = 0, 0, 0, 0, 0
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+// enlist makes next the crew, once no new request is routed to the others.
+func (f *fleet) enlist(next crew) {
+	f.retired = slices.DeleteFunc(f.retired, func(w weak.Pointer[upstream.Client]) bool { return w.Value() == nil })
+	for name, m := range f.crew {
+		if next[name].client != m.client {
+			m.client.Retire()
+			f.retired = append(f.retired, weak.Make(m.client))
+		}
+	}
+	f.crew = next
+}
+
+// close ends all clients.
+func (f *fleet) close() {
+	for _, m := range f.crew {
+		m.client.Close()
+	}
+	for _, w := range f.retired {
+		if c := w.Value(); c != nil {
+			c.Close()
+		}
+	}
+}
+
+func (f *fleet) newClient(u config.Upstream) (*upstream.Client, error) {
+	roots, err := authorities(u.CA)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", u.CAFile, err)
+	}
+	return upstream.New(upstream.Config{
+		Name: u.Name, URL: u.URL, Hosts: u.Hosts,
+		Credential: authn.AuthConfig{Username: u.Username, Password: u.Password.Reveal()},
+		Realms:     u.Realms, Private: u.Private, RootCAs: roots,
+		UserAgent: "berth/" + version(),
+		Logger:    f.logger, Metrics: f.metrics,
+	})
+}
+
+// authorities are the system's and those of a PEM file; nil, the system's alone, without one.
+func authorities(pem []byte) (*x509.CertPool, error) {
+	if len(pem) == 0 {
+		return nil, nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, errors.New("no PEM certificate")
+	}
+	return pool, nil
+}
