@@ -15,10 +15,6 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// minReserve is the size from which space is reserved: below it, running out of space
-// is noticed soon enough.
-const minReserve = 1 << 20
-
 // errDone says that a staged file was committed or discarded already.
 var errDone = errors.New("already committed or discarded")
 
@@ -60,7 +56,7 @@ func (s *Disk) Stage(ctx context.Context, size int64) (Staged, error) {
 		return nil, fmt.Errorf("stage content: %w", closedAs(err))
 	}
 	staged := &stagedFile{disk: s, file: f, name: name, claimed: room}
-	if size >= minReserve {
+	if size > 0 {
 		if err := reserve(f, size); err != nil {
 			return nil, fmt.Errorf("stage content of %d bytes: %w", size, errors.Join(err, staged.Discard()))
 		}
