@@ -19,6 +19,8 @@ type Load struct {
 	library *truth.Library
 	client  *http.Client
 	Tally   *Tally
+	// asked is the size of all blobs that were asked for so far, however often.
+	asked atomic.Int64
 
 	// mu guards unsure.
 	mu sync.Mutex
@@ -39,6 +41,10 @@ func New(base string, library *truth.Library) *Load {
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}},
 	}
 }
+
+// Asked is how many bytes the blobs have together that were asked for so far, each as often
+// as it was. No more can have been used, or be on its way in.
+func (l *Load) Asked() int64 { return l.asked.Load() }
 
 // HangUp closes idle connections.
 func (l *Load) HangUp() { l.client.CloseIdleConnections() }

@@ -128,7 +128,7 @@ func (v *visit) someBlob() outcome { return v.whole(v.blob()) }
 
 func (v *visit) headBlob() outcome {
 	p, b := v.blob()
-	a := v.ask(http.MethodHead, blobPath(p, b))
+	a := v.ask(http.MethodHead, v.blobPath(p, b))
 	_, o := v.expect(a, http.StatusOK)
 	if o.ending == Right && (a.ContentLength != b.Size || a.Header.Get("Docker-Content-Digest") != b.Digest.String()) {
 		return wrong("HEAD blob %s of %d bytes: %v", b.Digest, b.Size, a.Header)
@@ -138,7 +138,7 @@ func (v *visit) headBlob() outcome {
 
 func (v *visit) unchangedBlob() outcome {
 	p, b := v.blob()
-	_, o := v.expect(v.ask(http.MethodGet, blobPath(p, b), "If-None-Match", strconv.Quote(b.Digest.String())), http.StatusNotModified)
+	_, o := v.expect(v.ask(http.MethodGet, v.blobPath(p, b), "If-None-Match", strconv.Quote(b.Digest.String())), http.StatusNotModified)
 	if o.ending != Right {
 		v.notSure(p, b) // it may have begun a fill
 	}

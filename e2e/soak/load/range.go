@@ -23,7 +23,7 @@ func (v *visit) hugeRange() outcome { return v.ranged(v.library.Home, v.library.
 
 func (v *visit) ranged(p truth.Place, b truth.Blob) outcome {
 	header, offset, length := v.blobRange(b.Size)
-	a := v.ask(http.MethodGet, blobPath(p, b), "Range", header)
+	a := v.ask(http.MethodGet, v.blobPath(p, b), "Range", header)
 	body, o := v.expect(a, http.StatusPartialContent)
 	if o.ending != Right {
 		v.notSure(p, b)
@@ -48,7 +48,7 @@ func (v *visit) ranged(p truth.Place, b truth.Blob) outcome {
 func (v *visit) severalRanges() outcome {
 	p, b := v.blob()
 	middle := b.Size / 2
-	a := v.ask(http.MethodGet, blobPath(p, b), "Range", fmt.Sprintf("bytes=0-0,%d-%d,-1", middle, middle+9))
+	a := v.ask(http.MethodGet, v.blobPath(p, b), "Range", fmt.Sprintf("bytes=0-0,%d-%d,-1", middle, middle+9))
 	if a.Response == nil {
 		v.notSure(p, b)
 		return a.outcome
@@ -87,7 +87,7 @@ func (v *visit) severalRanges() outcome {
 
 func (v *visit) beyond() outcome {
 	p, b := v.blob()
-	a := v.ask(http.MethodGet, blobPath(p, b), "Range", fmt.Sprintf("bytes=%d-", b.Size))
+	a := v.ask(http.MethodGet, v.blobPath(p, b), "Range", fmt.Sprintf("bytes=%d-", b.Size))
 	_, o := v.expect(a, http.StatusRequestedRangeNotSatisfiable)
 	if o.ending != Right {
 		v.notSure(p, b)
@@ -106,7 +106,7 @@ func (v *visit) leave() outcome {
 	if v.random.IntN(10) == 0 {
 		p, b = v.library.Home, v.library.Huge.Blobs[1]
 	}
-	a := v.ask(http.MethodGet, blobPath(p, b))
+	a := v.ask(http.MethodGet, v.blobPath(p, b))
 	v.notSure(p, b)
 	if a.Response == nil {
 		return a.outcome
@@ -128,7 +128,7 @@ func (v *visit) leave() outcome {
 // dawdle reads slowly at first.
 func (v *visit) dawdle() outcome {
 	p, b := v.blob()
-	a := v.ask(http.MethodGet, blobPath(p, b))
+	a := v.ask(http.MethodGet, v.blobPath(p, b))
 	if a.Response == nil {
 		v.notSure(p, b)
 		return a.outcome

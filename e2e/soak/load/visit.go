@@ -103,7 +103,7 @@ func (v *visit) expect(a answer, status ...int) ([]byte, outcome) {
 
 // whole gets a blob.
 func (v *visit) whole(p truth.Place, b truth.Blob) outcome {
-	a := v.ask(http.MethodGet, blobPath(p, b))
+	a := v.ask(http.MethodGet, v.blobPath(p, b))
 	body, o := v.expect(a, http.StatusOK)
 	if o.ending == Right {
 		o = v.sameBlob(a, b, body)
@@ -169,6 +169,8 @@ func manifestPath(p truth.Place, reference string) string {
 	return "/v2/" + p.Name + "/manifests/" + reference
 }
 
-func blobPath(p truth.Place, b truth.Blob) string {
+// blobPath is where to ask for a blob, which it counts.
+func (v *visit) blobPath(p truth.Place, b truth.Blob) string {
+	v.asked.Add(b.Size)
 	return "/v2/" + p.Name + "/blobs/" + b.Digest.String()
 }
