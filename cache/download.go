@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"time"
 )
 
 const (
-	// readBytes is how much is read from a source at a time.
-	readBytes = 64 << 10
+	// readBytes is how much is read from a source at a time, and so what a connection of
+	// a fill takes of memory.
+	readBytes = 256 << 10
 	// maxBreaks is how many breaks a source may have; it gets one back for every
 	// restoreBytes that came. So a large layer survives many, and a source that makes
 	// no progress is given up after these.
@@ -21,126 +23,165 @@ const (
 	firstBackoff = 100 * time.Millisecond
 )
 
+// buffers are of readBytes.
+var buffers = sync.Pool{New: func() any { return new([readBytes]byte) }}
+
 // breakError is the end of a Part before its time: the source may be opened again.
 type breakError struct{ err error }
 
 func (e *breakError) Error() string { return e.err.Error() }
 func (e *breakError) Unwrap() error { return e.err }
 
-// download takes what is missing from src, opening it again after breaks.
+// download takes what is missing from src: over the connection that it is about, which is
+// opened again after breaks and alone decides whether the fill fails, and over those of a
+// crew beside it.
 func (f *fill) download(ctx context.Context, src Source) error {
-	budget := budget{since: f.arrived}
-	for f.arrived != f.total {
-		if err := ctx.Err(); err != nil {
+	crew := newCrew(f, src)
+	defer crew.close()
+	f.contents.metrics.connect(1)
+	defer f.contents.metrics.connect(-1)
+	budget := budget{since: f.progress.bytes()}
+	for {
+		segment := crew.wanted()
+		c, err := f.plan.first(ctx, !segment)
+		if c == nil {
 			return err
 		}
-		if f.arrived > 0 {
-			f.contents.metrics.resume()
+		if segment {
+			err = crew.segment(ctx, c)
+		} else {
+			err = f.front(ctx, crew, c)
 		}
-		part, err := src.Open(ctx, f.arrived, -1)
-		if err != nil {
-			return err
-		}
-		err = f.take(ctx, part)
+		f.plan.end(c)
 		broken, ok := errors.AsType[*breakError](err)
-		if !ok {
+		switch {
+		case err == nil || segment && ctx.Err() == nil && !errors.Is(err, ErrStore):
+			continue // from now on without segments
+		case !ok:
 			return err
 		}
-		backoff, ok := budget.spend(f.arrived)
+		backoff, ok := budget.spend(f.progress.bytes())
 		if !ok {
-			return fmt.Errorf("fill %s: source broke off too often, last after %d bytes: %w", f.digest, f.arrived, broken.err)
+			return fmt.Errorf("fill %s: source broke off too often, last after %d bytes: %w", f.digest, f.progress.bytes(), broken.err)
 		}
 		if err := wait(ctx, backoff); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
-// take keeps the bytes of part from where the fill stands to where the part ends. It
-// returns nil when the content has ended, a breakError when it has not.
-func (f *fill) take(ctx context.Context, part Part) error {
+// front opens the source where c begins and takes what comes, until it meets what others
+// have. It returns a breakError if the source ended before that.
+func (f *fill) front(ctx context.Context, crew *crew, c *claim) error {
+	if c.from > 0 {
+		f.contents.metrics.resume()
+	}
+	part, err := crew.src.Open(ctx, c.from, -1)
+	if err != nil {
+		return crew.blame(err)
+	}
 	defer part.Body.Close()
-	if part.Offset < 0 || part.Offset > f.arrived {
-		return fmt.Errorf("fill %s: source began at %d, asked for %d", f.digest, part.Offset, f.arrived)
+	if part.Offset < 0 || part.Offset > c.from {
+		return fmt.Errorf("fill %s: source began at %d, asked for %d", f.digest, part.Offset, c.from)
 	}
 	if err := f.learn(part.Total); err != nil {
 		return err
 	}
-	if f.staged == nil {
-		staged, err := f.contents.store.Stage(ctx, f.total)
-		if err != nil {
-			return storeError(ctx, "stage", err)
-		}
-		f.staged = staged
+	if err := f.stage(ctx); err != nil {
+		return err
+	}
+	if part.Offset == c.from {
+		crew.start(ctx, part.Lanes)
 	}
 	f.progress.announce(f.total)
-	if _, err := io.CopyN(io.Discard, part.Body, f.arrived-part.Offset); err != nil {
+	if _, err := io.CopyN(io.Discard, part.Body, c.from-part.Offset); err != nil {
 		return &breakError{unexpected(err)}
 	}
-	return f.copy(ctx, part.Body)
+	return f.copy(ctx, part.Body, c)
 }
 
 // learn takes the total that a part tells, which must be the one that is known.
 func (f *fill) learn(total int64) error {
+	arrived := f.progress.front()
 	switch {
 	case total < 0 || total == f.total:
 		return nil
 	case f.total >= 0:
 		return fmt.Errorf("fill %s: total was %d bytes, now %d: %w", f.digest, f.total, total, ErrLength)
-	case total < f.arrived:
-		return fmt.Errorf("fill %s: total of %d bytes, %d came: %w", f.digest, total, f.arrived, ErrLength)
+	case total < arrived:
+		return fmt.Errorf("fill %s: total of %d bytes, %d came: %w", f.digest, total, arrived, ErrLength)
 	}
 	f.total = total
+	f.plan.know(total)
 	return nil
 }
 
-// copy keeps what body yields until the total is reached or, if that is unknown, the end.
-func (f *fill) copy(ctx context.Context, body io.Reader) error {
-	buf := make([]byte, readBytes)
-	for f.arrived != f.total {
+// stage makes room in the store, the first time.
+func (f *fill) stage(ctx context.Context) error {
+	if f.staged != nil {
+		return nil
+	}
+	staged, err := f.contents.store.Stage(ctx, f.total)
+	if err != nil {
+		return storeError(ctx, "stage", err)
+	}
+	f.staged = staged
+	if f.own, err = staged.Open(); err != nil {
+		return storeError(ctx, "stage", err)
+	}
+	return nil
+}
+
+// copy keeps what body yields for c, until c ends or, if the total is unknown, the body.
+func (f *fill) copy(ctx context.Context, body io.Reader, c *claim) error {
+	buf := buffers.Get().(*[readBytes]byte) //nolint:errcheck // there is nothing else in it
+	defer buffers.Put(buf)
+	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		room := int64(len(buf))
-		if f.total >= 0 {
-			// One more than expected, to see that there is more. What comes later than
-			// the last expected byte is not waited for: the digest decides.
-			room = min(room, f.total-f.arrived+1)
+		room := f.plan.room(c)
+		if room == 0 {
+			return nil
 		}
-		n, err := body.Read(buf[:room])
-		if keepErr := f.keep(ctx, buf[:n]); keepErr != nil {
+		take := room
+		if c.open && c.from+room == f.total {
+			// One more than expected, to see that there is more. What comes later than the
+			// last expected byte is not waited for: the digest decides.
+			take++
+		}
+		n, err := body.Read(buf[:min(readBytes, take)])
+		if keepErr := f.keep(ctx, c, buf[:n]); keepErr != nil {
 			return keepErr
 		}
 		switch {
-		case f.arrived == f.total:
-			return nil
+		case int64(n) == room: // an error comes again, if there is room for more
 		case err == io.EOF && f.total < 0:
-			f.total = f.arrived
-			return nil
+			return f.learn(c.from)
 		case err != nil:
 			return &breakError{unexpected(err)}
 		}
 	}
-	return nil
 }
 
-// keep stages, shows and hashes b.
-func (f *fill) keep(ctx context.Context, b []byte) error {
+// keep stages and shows b, which follows what came for c.
+func (f *fill) keep(ctx context.Context, c *claim, b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	arrived := f.arrived + int64(len(b))
-	if f.total >= 0 && arrived > f.total {
+	if !f.plan.begin(c) {
+		return errOvertaken
+	}
+	to := c.from + int64(len(b))
+	if f.total >= 0 && to > f.total {
 		return fmt.Errorf("fill %s: more than the total of %d bytes: %w", f.digest, f.total, ErrLength)
 	}
-	if _, err := f.staged.Write(b); err != nil {
+	if _, err := f.staged.WriteAt(b, c.from); err != nil {
 		return storeError(ctx, "stage", err)
 	}
-	f.arrived = arrived
-	f.progress.advance(len(b))
-	_, err := f.verifier.Write(b)
-	return err
+	f.progress.advance(span{c.from, to})
+	f.plan.advance(c, len(b))
+	return nil
 }
 
 // unexpected makes an end that came too early an error that is not io.EOF.

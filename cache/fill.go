@@ -12,26 +12,30 @@ import (
 )
 
 // fill is one download into the store. One goroutine runs it, from start to end, pauses
-// included; it belongs to Contents, which waits for it. Clients follow its progress.
+// included, with others that hash and fetch beside it; it belongs to Contents, which waits
+// for it. Clients follow its progress.
 type fill struct {
 	contents *Contents
 	digest   digest.Digest
 	progress *progress
+	plan     *plan
 	// abort ends the fill for good. It is set before the fill is seen by others.
 	abort context.CancelCauseFunc
 	// resumed has room for one signal that paused was unset.
 	resumed chan struct{}
 
 	// staged is set once, before the progress is announced; nil when the content turned
-	// out to be in the store.
+	// out to be in the store. own is set with it: what comes, open until the last follower
+	// left, for the hash and for those who come after it was committed and deleted again.
 	staged store.Staged
-	// own is set at most once, before the progress is complete: what came, open until the
-	// last follower left, for those who come after it was committed and deleted again.
-	own store.Content
+	own    store.Content
 
-	// The goroutine's own: bytes kept, the total once known (else -1), and the hash.
-	arrived, total int64
-	verifier       *verifier
+	// The goroutine's own: the total once it is known, which those beside it may read, else
+	// -1; and the lanes that were used, if any were.
+	total int64
+	lanes *Lanes
+
+	verifier *verifier
 
 	// Contents.mu guards what is below.
 
@@ -132,6 +136,7 @@ func (c *Contents) start(d digest.Digest, v *verifier, src Source) {
 		contents: c,
 		digest:   d,
 		progress: newProgress(),
+		plan:     newPlan(),
 		abort:    abort,
 		resumed:  make(chan struct{}, 1),
 		total:    -1,
@@ -175,7 +180,7 @@ func (f *fill) run(ctx context.Context) {
 		return // the last of them discards
 	}
 	if err != nil && !errors.Is(err, errAbandoned) {
-		c.log.Warn("fill failed after its last client left", "digest", f.digest, "bytes", f.arrived, "error", err)
+		c.log.Warn("fill failed after its last client left", "digest", f.digest, "bytes", f.progress.bytes(), "error", err)
 	}
 	f.discard()
 }
@@ -190,22 +195,41 @@ func (f *fill) fetch(ctx context.Context) error {
 		return nil
 	}
 	f.contents.metrics.start()
-	if err := f.receive(ctx); err != nil {
+	if err := f.bring(ctx); err != nil {
 		return err
 	}
 	if err := f.verifier.check(); err != nil {
+		if f.lanes != nil {
+			// One of many answers was wrong, and nobody knows which: the next time there is
+			// to be but one.
+			f.lanes.Pause(mistrust)
+		}
 		return fmt.Errorf("fill: %w", err)
 	}
-	// Without it, when files have run out, only a late follower may fail.
-	if own, err := f.staged.Open(); err == nil {
-		f.own = own
-	}
-	f.progress.verify(f.arrived)
+	f.progress.verify(f.total)
 	if err := f.staged.Commit(ctx, f.digest); err != nil {
 		// The followers have their bytes; the next one to ask starts again.
 		f.contents.trouble.failed(f.digest, fmt.Errorf("%w: %w", ErrStore, err))
 	}
 	return nil
+}
+
+// bring downloads the content, and hashes it meanwhile.
+func (f *fill) bring(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	hashed := make(chan error, 1)
+	go func() { hashed <- f.hash(ctx) }()
+	err := f.receive(ctx)
+	if err == nil {
+		f.progress.ended(f.total)
+	} else {
+		stop()
+	}
+	if hashErr := <-hashed; err == nil {
+		err = hashErr
+	}
+	return err
 }
 
 // receive downloads until everything has come, pausing when it should.

@@ -166,6 +166,11 @@ func (f *faultyStaged) Write(b []byte) (n int, err error) {
 	return n, err
 }
 
+func (f *faultyStaged) WriteAt(b []byte, off int64) (n int, err error) {
+	err = f.store.do("write", "", func() error { n, err = f.Staged.WriteAt(b, off); return err })
+	return n, err
+}
+
 func (f *faultyStaged) Commit(ctx context.Context, d digest.Digest) error {
 	return f.store.do("commit", d, func() error { return f.Staged.Commit(ctx, d) })
 }

@@ -13,10 +13,11 @@ import (
 
 // Metrics counts fills and trouble with the state. A nil *Metrics counts nothing.
 type Metrics struct {
-	running                  prometheus.Gauge
+	running, connections     prometheus.Gauge
 	started, joined, resumed prometheus.Counter
 	failed, stateErrors      *prometheus.CounterVec
 	unstored, damaged        *prometheus.CounterVec
+	segments                 *prometheus.CounterVec
 	scrubbed                 prometheus.Counter
 	lastRound                prometheus.Gauge
 }
@@ -41,6 +42,12 @@ func NewMetrics(r prometheus.Registerer, usage func() store.Usage) *Metrics {
 		failed: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "berth_fills_failed_total", Help: "Fills that kept nothing, by reason.",
 		}, []string{"reason"}),
+		connections: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "berth_fill_connections", Help: "Connections that fills fetch over, the first of each included.",
+		}),
+		segments: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "berth_fill_segments_total", Help: "Segments asked for of large content, by how that ended.",
+		}, []string{"result"}),
 		stateErrors: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "berth_state_errors_total", Help: "Calls of the state that went wrong, which pulls do without.",
 		}, []string{"op"}),
@@ -69,6 +76,9 @@ func NewMetrics(r prometheus.Registerer, usage func() store.Usage) *Metrics {
 	}
 	for _, reason := range reasons {
 		m.failed.WithLabelValues(reason)
+	}
+	for _, result := range segmentResults {
+		m.segments.WithLabelValues(result)
 	}
 	if usage == nil {
 		return m
@@ -109,6 +119,17 @@ const (
 
 var reasons = []string{reasonSource, reasonDigest, reasonLength, reasonStore, reasonAbandoned}
 
+// The results of berth_fill_segments_total.
+const (
+	segmentDone    = "done"
+	segmentRefused = "refused" // not answered with what was asked for
+	segmentBroken  = "broken"  // in the middle
+	segmentSlow    = "slow"    // taken away, as nothing came
+	segmentStopped = "stopped" // the fill paused or ended
+)
+
+var segmentResults = []string{segmentDone, segmentRefused, segmentBroken, segmentSlow, segmentStopped}
+
 // reasonOf classes the error that ended a fill.
 func reasonOf(err error) string {
 	switch {
@@ -146,6 +167,19 @@ func (m *Metrics) resume() {
 func (m *Metrics) run(n float64) {
 	if m != nil {
 		m.running.Add(n)
+	}
+}
+
+// connect changes how many connections fills have by n.
+func (m *Metrics) connect(n float64) {
+	if m != nil {
+		m.connections.Add(n)
+	}
+}
+
+func (m *Metrics) segment(result string) {
+	if m != nil {
+		m.segments.WithLabelValues(result).Inc()
 	}
 }
 

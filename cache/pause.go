@@ -42,7 +42,7 @@ func (c *Contents) leave(f *fill) {
 // nothing worth keeping, the fill leaves the map and the error is errAbandoned.
 func (f *fill) pause(ctx context.Context) error {
 	f.progress.forget()
-	if f.arrived == 0 && f.abandon() {
+	if f.progress.bytes() == 0 && f.abandon() {
 		return errAbandoned
 	}
 	f.contents.metrics.run(-1)

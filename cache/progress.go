@@ -1,27 +1,43 @@
 package cache
 
 import (
-	"context"
-	"io"
+	"maps"
+	"slices"
 	"sync"
 )
 
 // progress is how far a fill has come, as its readers see it. They never see the last
 // byte before the digest matched: while the size is unknown, any byte may be the last.
 type progress struct {
+	// wanted has room for one signal that a reader waits ahead of what comes in order.
+	wanted chan struct{}
+
 	// mu guards everything below.
 	mu sync.Mutex
-	// size is the whole content's, -1 while unknown; arrived is what can be read so far.
-	size, arrived int64
+	// size is the whole content's, -1 while unknown, and for readers of content whose
+	// source did not tell it until that is verified. end is the same as the fill knows it.
+	size, end int64
+	// arrived is what has come.
+	arrived spans
 	// answered says that the source in use has told the size or delivered bytes.
 	answered bool
 	verified bool
 	err      error
-	// changed is made by who waits and closed by who has news.
+	// changed is made by who waits for more than bytes, and closed by who has news. tips
+	// are the same for bytes, by the position that they are waited for at.
 	changed chan struct{}
+	tips    map[int64]*tip
 }
 
-func newProgress() *progress { return &progress{size: -1} }
+// tip is a position that readers wait for bytes at.
+type tip struct {
+	came    chan struct{} // closed
+	readers int
+}
+
+func newProgress() *progress {
+	return &progress{size: -1, end: -1, wanted: make(chan struct{}, 1), tips: map[int64]*tip{}}
+}
 
 // announce tells the size of the content in bytes; -1 is not known yet.
 func (p *progress) announce(size int64) {
@@ -29,26 +45,43 @@ func (p *progress) announce(size int64) {
 	defer p.mu.Unlock()
 	if size >= 0 {
 		// Of no bytes none can be withheld: who waits, waits until they are verified.
-		p.size, p.answered = size, p.answered || size > 0
-		p.wake()
+		p.size, p.end, p.answered = size, size, p.answered || size > 0
+		p.wakeAll()
 	}
 }
 
-// advance tells that n more bytes can be read.
-func (p *progress) advance(n int) {
+// advance tells that s can be read.
+func (p *progress) advance(s span) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.arrived += int64(n)
-	p.answered = true
-	p.wake()
+	p.arrived.add(s)
+	if !p.answered {
+		p.answered = true
+		p.wake()
+	}
+	for pos, t := range p.tips {
+		// Before it, too: a reader there was waiting for its byte not to be the last.
+		if pos >= s.from-1 && pos < s.to {
+			close(t.came)
+			delete(p.tips, pos)
+		}
+	}
+}
+
+// ended tells that everything has come, size bytes.
+func (p *progress) ended(size int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end = size
+	p.wakeAll()
 }
 
 // verify tells that the digest matched: all size bytes may be read.
 func (p *progress) verify(size int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.size, p.arrived, p.verified = size, size, true
-	p.wake()
+	p.size, p.arrived, p.verified = size, spans{{0, size}}, true
+	p.wakeAll()
 }
 
 // fail tells that no more will come, because of err. After verify it does nothing.
@@ -57,7 +90,7 @@ func (p *progress) fail(err error) {
 	defer p.mu.Unlock()
 	if !p.verified {
 		p.err = err
-		p.wake()
+		p.wakeAll()
 	}
 }
 
@@ -82,90 +115,57 @@ func (p *progress) total() int64 {
 	return p.size
 }
 
-// awaitAnswer waits until the source has answered, and returns its error if it failed.
-func (p *progress) awaitAnswer(ctx context.Context) error {
-	var failed error
-	err := p.await(ctx, func() bool {
-		failed = p.err
-		return p.answered || p.verified || p.err != nil
-	})
-	if err != nil {
-		return err
-	}
-	return failed
+// front returns where what has come without a gap ends.
+func (p *progress) front() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.arrived.end(0)
 }
 
-// awaitTotal waits until the size is known and returns it.
-func (p *progress) awaitTotal(ctx context.Context) (int64, error) {
-	var size int64
-	var failed error
-	err := p.await(ctx, func() bool {
-		size, failed = p.size, p.err
-		return size >= 0 || failed != nil
-	})
-	if err == nil && size < 0 {
-		err = failed
-	}
-	return size, err
+// bytes is how many bytes have come.
+func (p *progress) bytes() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.arrived.bytes()
 }
 
-// awaitBytes waits until a reader at pos has something to read, and returns where that
-// ends. io.EOF is the end of verified content; another error is the fill's, which comes
-// after the bytes that came before it.
-func (p *progress) awaitBytes(ctx context.Context, pos int64) (end int64, err error) {
-	var ended error
-	err = p.await(ctx, func() bool {
-		end, ended = p.visible(), p.err
-		if p.verified && pos >= end {
-			ended = io.EOF
-		}
-		return pos < end || ended != nil
-	})
-	if err == nil && pos >= end {
-		err = ended
-	}
-	return end, err
+// waiting returns where readers wait, in order.
+func (p *progress) waiting() []int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Sorted(maps.Keys(p.tips))
 }
 
-// await waits until ok, which is called with mu held, or until ctx ends.
-func (p *progress) await(ctx context.Context, ok func() bool) error {
-	for {
-		p.mu.Lock()
-		if ok() {
-			p.mu.Unlock()
-			return nil
-		}
-		if p.changed == nil {
-			p.changed = make(chan struct{})
-		}
-		changed := p.changed
-		p.mu.Unlock()
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// visible is how many bytes readers may have. mu is held.
-func (p *progress) visible() int64 {
+// visible is where what a reader at pos may have ends, at most pos if that is nothing.
+// mu is held.
+func (p *progress) visible(pos int64) int64 {
+	end := p.arrived.end(pos)
 	switch {
 	case p.verified:
-		return p.size
 	case p.size < 0:
-		return max(0, p.arrived-1)
+		end--
+	default:
+		end = min(end, p.size-1)
 	}
-	return max(0, min(p.arrived, p.size-1))
+	return end
 }
 
-// wake wakes who waits, which are the readers at the tip only: one that is busy sending
-// finds more when it comes back, so the busier the readers the fewer are woken. Waking
-// them less often than with every read from the source was measured to save nothing.
-// mu is held.
+// wake wakes who waits for an answer or the size. mu is held.
 func (p *progress) wake() {
 	if p.changed != nil {
 		close(p.changed)
 		p.changed = nil
 	}
+}
+
+// wakeAll wakes everybody. Bytes alone wake only the readers at their tip: one that is busy
+// sending finds more when it comes back, so the busier the readers the fewer are woken.
+// Waking them less often than with every read from the source was measured to save
+// nothing. mu is held.
+func (p *progress) wakeAll() {
+	p.wake()
+	for _, t := range p.tips {
+		close(t.came)
+	}
+	clear(p.tips)
 }

@@ -7,11 +7,18 @@ import (
 
 // Source is where a fill gets its bytes.
 type Source interface {
-	// Open starts reading at offset. length is how many bytes are wanted, -1 for all
-	// that follow. A source that cannot start at offset may start earlier, which the
-	// Part then says. Open is called again, with the offset reached, after a break; the
-	// error it returns ends the fill and reaches every follower unchanged. ctx bounds the
-	// body as well as the call. The caller closes the Part's Body.
+	// Open starts reading at offset. ctx bounds the body as well as the call. The caller
+	// closes the Part's Body.
+	//
+	// A length of -1 is all that follows. A source that cannot start at offset may start
+	// earlier, which the Part then says. Open is called like this from one goroutine, and
+	// again, with the offset reached, after a break. Its error ends the fill and reaches
+	// every follower unchanged.
+	//
+	// Any other length is a segment: so many bytes from exactly offset, of the content that
+	// the last Part without an end was of, over a connection of its own. It is asked for,
+	// of any number of goroutines at once, only after a Part with Lanes. An error
+	// concerns the segment alone.
 	Open(ctx context.Context, offset, length int64) (Part, error)
 }
 
@@ -24,4 +31,7 @@ type Part struct {
 	Offset int64
 	// Total is the size of the whole content in bytes, -1 when unknown.
 	Total int64
+	// Lanes say that segments may be asked for, and how many at a time. They are nil when
+	// not, and not looked at in the Part of a segment.
+	Lanes *Lanes
 }

@@ -34,6 +34,9 @@ type Upstream struct {
 	MaxStale         time.Duration // how long after its last check a tag is served while ill
 	MaxStaleRefused  time.Duration // the same while the upstream refuses the credential
 	KeepDeleted      bool          // serve a tag that the upstream no longer has
+
+	Connections int   // how many one large blob may come over; 1, or less, is no more than one
+	SegmentSize int64 // the least bytes that one of them asks for at a time
 }
 
 // DockerHub tells whether this is Docker Hub, whose official images have an implied

@@ -140,6 +140,12 @@ type Upstream struct {
 	MaxStaleRefused time.Duration
 	// KeepDeleted keeps serving a tag that the upstream no longer has. Default false.
 	KeepDeleted bool
+	// Connections is how many connections one large blob may come over, 1 to 32; 1 is always
+	// one. Default 4.
+	Connections int
+	// SegmentSize is the least number of bytes that one of several connections asks for at a
+	// time, 1 MiB to 1 GiB; blobs smaller than four of them come over one. Default 8 MiB.
+	SegmentSize int64
 	// Realms are the hosts (host or host:port, lower-case), besides the URL's own and its
 	// domain's, whose token service may be sent the credentials. Default none.
 	Realms []string

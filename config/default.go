@@ -61,6 +61,8 @@ func newUpstream(name string) Upstream {
 		ListValidity:     time.Minute,
 		MaxStale:         30 * day,
 		MaxStaleRefused:  24 * time.Hour,
+		Connections:      4,
+		SegmentSize:      8 << 20,
 	}
 }
 

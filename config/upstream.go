@@ -10,8 +10,11 @@ import (
 var upstreamKeys = []string{
 	"url", "hosts", "username", "password", "password_file", "hardened", "validity",
 	"negative_validity", "list_validity", "max_stale", "max_stale_refused", "keep_deleted",
-	"realms", "private", "ca_file",
+	"connections", "segment_size", "realms", "private", "ca_file",
 }
+
+// maxConnections is where one download would be an attack on small registries.
+const maxConnections = 32
 
 // version is the path of the registry API, which is often pasted with a URL.
 var version = regexp.MustCompile(`^v[12]/?$`)
@@ -87,6 +90,12 @@ func (v value) upstream(u *Upstream) []pair {
 	f.get("max_stale").durationOrForever(&u.MaxStale)
 	f.get("max_stale_refused").durationOrForever(&u.MaxStaleRefused)
 	f.get("keep_deleted").flag(&u.KeepDeleted)
+	if n := f.get("connections"); n.count(&u.Connections, 1) && u.Connections > maxConnections {
+		n.faultf("is more than any registry likes; write 1 to %d", maxConnections)
+	}
+	if size := f.get("segment_size"); size.size(&u.SegmentSize) && (u.SegmentSize < 1<<20 || u.SegmentSize > 1<<30) {
+		size.faultf("is out of range; write 1MiB to 1GiB")
+	}
 
 	f.private(u)
 	f.credentials(u)

@@ -25,13 +25,13 @@ func only(t *testing.T, keys string) config.Upstream {
 func TestUpstreamWithEveryKey(t *testing.T) {
 	got := only(t, `url: "HTTPS://Reg.Example:8443/", hosts: [B.example, "[::0001]:05"], username: u, password: p, hardened: true,
 		validity: forever, negative_validity: 0s, list_validity: 5m, max_stale: 1d12h, max_stale_refused: 0s, keep_deleted: true,
-		realms: [Login.Example], private: true, ca_file: ca.pem`)
+		connections: 2, segment_size: 1MiB, realms: [Login.Example], private: true, ca_file: ca.pem`)
 	want := config.Upstream{
 		Name: "a", URL: &url.URL{Scheme: "https", Host: "reg.example:8443"},
 		Hosts:    []string{"b.example", "[::1]:5", "reg.example:8443"},
 		Username: "u", Password: config.NewSecret("p"), Hardened: true,
 		Validity: config.Forever, NegativeValidity: 0, ListValidity: 5 * time.Minute, MaxStale: 36 * time.Hour, MaxStaleRefused: 0,
-		KeepDeleted: true, Realms: []string{"login.example"}, Private: true, CAFile: "ca.pem",
+		KeepDeleted: true, Connections: 2, SegmentSize: 1 << 20, Realms: []string{"login.example"}, Private: true, CAFile: "ca.pem",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -118,6 +118,11 @@ func TestFaultsOfUpstreams(t *testing.T) {
 	at := func(fault string) string { return "berth.yaml:3: upstreams.a." + fault }
 	const host = "; write only a host, such as registry.example.com or 10.0.0.7:5000"
 	testFaults(t, []faultTest{
+		{"no connections", in("connections: 0"), at(`connections: "0" is no whole number of at least 1; write one`)},
+		{"too many connections", in("connections: 33"), at("connections: is more than any registry likes; write 1 to 32")},
+		{"small segments", in("segment_size: 1023KiB"), at("segment_size: is out of range; write 1MiB to 1GiB")},
+		{"large segments", in("segment_size: 1025MiB"), at("segment_size: is out of range; write 1MiB to 1GiB")},
+		{"segments without unit", in("segment_size: 8"), at(`segment_size: "8" has no unit; write a number with a unit, such as 512MiB or 100GiB`)},
 		{"none", "upstreams: {}\n", "berth.yaml:1: upstreams: is empty; name at least one upstream, or remove the key to have the built-in ones"},
 		{"commented out", "upstreams:\n#  a: {}\n", "berth.yaml:1: upstreams: has no value; write keys with their values, one a line and indented, or remove the key"},
 		{"list", "upstreams: [a]\n", "berth.yaml:1: upstreams: is a list; write keys with their values, one a line and indented"},

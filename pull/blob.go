@@ -104,10 +104,10 @@ func (p *Puller) locate(ctx context.Context, q Query) (*located, error) {
 		return p.confirmed(ctx, q, nil)
 	}
 	src := newSource(p, q, nil)
-	if err := src.begin(ctx); err != nil {
+	from, size, err := src.begin(ctx)
+	if err != nil {
 		return nil, err
 	}
-	from, size := src.from, src.opened.Size
 	fill, err := p.contents.Fill(ctx, q.Digest, src)
 	if errors.Is(err, cache.ErrStore) {
 		p.found(ctx, q, from, size)

@@ -50,6 +50,7 @@ type Puller struct {
 
 	absences *absences
 	limits   *limits
+	lanes    *lanes
 
 	tags      *flights[resolved]
 	manifests *flights[*Manifest]
@@ -70,7 +71,7 @@ func New(o Options) *Puller {
 	return &Puller{
 		contents: o.Contents, index: o.Index,
 		logger: o.Logger, metrics: o.Metrics,
-		absences: newAbsences(), limits: newLimits(),
+		absences: newAbsences(), limits: newLimits(), lanes: newLanes(),
 		tags: newFlights[resolved](w), manifests: newFlights[*Manifest](w),
 		blobs: newFlights[*located](w), lists: newFlights[listing](w),
 		work: w,

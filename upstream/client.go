@@ -40,8 +40,10 @@ type Client struct {
 	secrets   []string // what no message may repeat
 	dialer    *dialer
 	transport *http.Transport
-	keys      *keyring
-	log       *slog.Logger
+	// alone has no HTTP/2, so that of requests at the same time each has a connection.
+	alone *http.Transport
+	keys  *keyring
+	log   *slog.Logger
 }
 
 // New checks the configuration and returns a Client. It does no network IO.
@@ -53,19 +55,11 @@ func New(cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
 	c := &Client{cfg: cfg, base: base, log: cfg.Logger}
 	c.dialer = &dialer{resolver: cfg.Resolver, connect: cfg.DialContext, private: cfg.Private}
-	c.transport = &http.Transport{
-		Proxy:                  egress,
-		DialContext:            c.dialer.dial,
-		TLSClientConfig:        &tls.Config{RootCAs: cfg.RootCAs, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    tlsTimeout,
-		ResponseHeaderTimeout:  headerTimeout,
-		IdleConnTimeout:        idleTimeout,
-		MaxIdleConnsPerHost:    idlePerHost,
-		MaxResponseHeaderBytes: maxHeaderBytes,
-		DisableCompression:     true,
-		ForceAttemptHTTP2:      true,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
-	}
+	c.transport, c.alone = c.newTransport(), c.newTransport()
+	c.transport.ForceAttemptHTTP2 = true
+	c.transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter}
+	c.alone.Protocols = new(http.Protocols)
+	c.alone.Protocols.SetHTTP1(true)
 	if basic := c.basicHeader(); basic != "" {
 		c.secrets = append(c.secrets, basic[len("Basic "):])
 	}
@@ -74,6 +68,20 @@ func New(cfg Config) (*Client, error) {
 	}
 	c.keys = newKeyring(c)
 	return c, nil
+}
+
+func (c *Client) newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  egress,
+		DialContext:            c.dialer.dial,
+		TLSClientConfig:        &tls.Config{RootCAs: c.cfg.RootCAs, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    tlsTimeout,
+		ResponseHeaderTimeout:  headerTimeout,
+		IdleConnTimeout:        idleTimeout,
+		MaxIdleConnsPerHost:    idlePerHost,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		DisableCompression:     true,
+	}
 }
 
 // Name is the upstream's configured name.
@@ -88,6 +96,7 @@ func (c *Client) Host() string { return c.base.Host }
 func (c *Client) Close() {
 	c.keys.close()
 	c.transport.CloseIdleConnections()
+	c.alone.CloseIdleConnections()
 }
 
 // Do asks the upstream. Every error is an *Error; it wraps ctx's cause if that is why.
@@ -181,5 +190,5 @@ func (c *Client) trip(r Request, l login) trip {
 	if l.header != "" {
 		h.Set("Authorization", l.header)
 	}
-	return trip{method: r.Method, url: r.url(c.base), header: h}
+	return trip{method: r.Method, url: r.url(c.base), header: h, alone: r.Length > 0}
 }

@@ -49,7 +49,8 @@ type Request struct {
 	// Query is the raw query of a tag or referrers list, without "?".
 	Query string
 	// Offset is the first byte wanted of a blob; Length is how many, 0 or -1 for all
-	// that follow. Other kinds ignore both.
+	// that follow. Other kinds ignore both. With a Length the request has a TCP connection
+	// of its own, and is not repeated when it fails.
 	Offset, Length int64
 }
 
@@ -68,6 +69,8 @@ type Response struct {
 	// Offset is where Body starts: what was asked for, or less. It is 0 when the registry
 	// ignored the range.
 	Offset int64
+	// NoRanges: the registry said that it knows none (Accept-Ranges: none).
+	NoRanges bool
 	// Next is the raw query of the list's next page, empty on the last. Pages that are
 	// elsewhere than at the same path of the same host are not followed.
 	Next string

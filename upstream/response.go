@@ -31,6 +31,7 @@ func (c *Client) response(r Request, resp *http.Response) (*Response, error) {
 		MediaType:      mediaType(resp.Header),
 		ETag:           etag(resp.Header.Get("Etag")),
 		Size:           resp.ContentLength,
+		NoRanges:       strings.EqualFold(strings.TrimSpace(resp.Header.Get("Accept-Ranges")), "none"),
 		FiltersApplied: resp.Header.Get("OCI-Filters-Applied"),
 	}
 	if resp.StatusCode == http.StatusPartialContent {

@@ -34,6 +34,9 @@ type trip struct {
 	method string
 	url    *url.URL
 	header http.Header
+	// alone: over a connection that nothing else is sent over at the same time, and once:
+	// whoever asks like this has other ways to the bytes.
+	alone bool
 	// allow decides about a redirect beyond the general rules; nil allows it.
 	allow func(from, to *url.URL) error
 }
@@ -45,7 +48,7 @@ func (c *Client) send(ctx context.Context, t trip) (*http.Response, error) {
 	for try := 1; ; try++ {
 		resp, err := c.follow(ctx, t)
 		wait, again := repeatable(resp, err, backoff)
-		if !again || try == maxTries || !fits(ctx, wait) {
+		if !again || t.alone || try == maxTries || !fits(ctx, wait) {
 			return resp, err
 		}
 		if resp != nil {
@@ -115,7 +118,7 @@ func fits(ctx context.Context, wait time.Duration) bool {
 func (c *Client) follow(ctx context.Context, t trip) (*http.Response, error) {
 	at, header := t.url, t.header.Clone()
 	for hops := 0; ; hops++ {
-		resp, err := c.roundTrip(ctx, trip{method: t.method, url: at, header: header})
+		resp, err := c.roundTrip(ctx, trip{method: t.method, url: at, header: header, alone: t.alone})
 		if err != nil {
 			return nil, err
 		}
@@ -206,6 +209,9 @@ func (c *Client) sendOne(ctx context.Context, t trip) (*http.Response, error) {
 			return nil, err
 		}
 		req = req.WithContext(context.WithValue(ctx, proxied{}, proxy))
+	}
+	if t.alone {
+		return c.alone.RoundTrip(req)
 	}
 	return c.transport.RoundTrip(req)
 }

@@ -33,9 +33,9 @@ func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	fmt.Fprintf(out, "The configuration is valid.\n\nlisten %s   ops %s   data %s   state %s\n\n",
 		cfg.Listen, orNone(cfg.Ops), cfg.Data, stateName(cfg))
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "UPSTREAM\tURL\tLOGIN\tTAGS VALID\tKNOWN AS")
+	fmt.Fprintln(t, "UPSTREAM\tURL\tLOGIN\tTAGS VALID\tCONNECTIONS\tKNOWN AS")
 	for _, u := range cfg.Upstreams {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", u.Name, u.URL, orAnonymous(u.Username), orForever(u.Validity), strings.Join(u.Hosts, " "))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\n", u.Name, u.URL, orAnonymous(u.Username), orForever(u.Validity), u.Connections, strings.Join(u.Hosts, " "))
 	}
 	fmt.Fprintln(t, "\nREGISTRY\tPULL AS\tUPSTREAMS IN ORDER\tHOSTS")
 	for _, r := range cfg.Registries {

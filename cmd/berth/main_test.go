@@ -138,12 +138,12 @@ const checked = `The configuration is valid.
 
 listen 0.0.0.0:80   ops none   data /srv/berth   state redis
 
-UPSTREAM  URL                    LOGIN      TAGS VALID      KNOWN AS
-hub       https://hub.example    robot      1h              docker.example hub.example
-near      http://10.0.0.1:5000   anonymous  forever         10.0.0.1:5000
-fresh     https://fresh.example  anonymous  ask every time  fresh.example
-short     https://short.example  anonymous  30s             short.example
-half      https://half.example   anonymous  10m             half.example
+UPSTREAM  URL                    LOGIN      TAGS VALID      CONNECTIONS  KNOWN AS
+hub       https://hub.example    robot      1h              4            docker.example hub.example
+near      http://10.0.0.1:5000   anonymous  forever         4            10.0.0.1:5000
+fresh     https://fresh.example  anonymous  ask every time  4            fresh.example
+short     https://short.example  anonymous  30s             4            short.example
+half      https://half.example   anonymous  10m             4            half.example
 
 REGISTRY  PULL AS                           UPSTREAMS IN ORDER    HOSTS
 default   0.0.0.0:80/<repository>           hub fresh short half  none

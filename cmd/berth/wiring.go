@@ -100,6 +100,7 @@ func newSnapshot(cfg *config.Config, clients crew) (*catalog.Snapshot, error) {
 			Name: u.Name, ID: clients[u.Name].client.Fingerprint(), Client: clients[u.Name].client, Hosts: u.Hosts, Login: u.Username != "",
 			Validity: u.Validity, NegativeValidity: u.NegativeValidity, ListValidity: u.ListValidity,
 			MaxStale: u.MaxStale, MaxStaleRefused: u.MaxStaleRefused, KeepDeleted: u.KeepDeleted,
+			Connections: u.Connections, SegmentSize: u.SegmentSize,
 		}
 	}
 	var registries []*catalog.Registry
