@@ -29,6 +29,7 @@ type berth struct {
 	fleet   *fleet
 	info    *upstreamInfo
 	disk    *store.Disk
+	scrub   *cache.Scrub
 	facts   state.Store
 	logger  *slog.Logger
 	access  *proxy.AccessLog
@@ -61,9 +62,6 @@ func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth,
 	}
 	b.disk = disk
 	b.closing(disk.Close)
-	if err := b.reconfigure(cfg); err != nil {
-		return b, err
-	}
 	facts, err := openState(cfg, logger)
 	if err != nil {
 		return b, err
@@ -80,10 +78,13 @@ func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth,
 		}
 		return nil
 	})
-	scrub := cache.NewScrub(contents, cache.ScrubOptions{ //nolint:contextcheck // ends with its Close
+	b.scrub = cache.NewScrub(contents, cache.ScrubOptions{ //nolint:contextcheck // ends with its Close
 		Store: disk, BytesPerSecond: cfg.Cache.Scrub, Logger: logger, Metrics: counts,
 	})
-	b.closing(func() error { scrub.Close(); return nil })
+	b.closing(func() error { b.scrub.Close(); return nil })
+	if err := b.reconfigure(cfg); err != nil {
+		return b, err
+	}
 	puller := pull.New(pull.Options{
 		Contents: contents, Index: index,
 		Logger: logger, Metrics: pull.NewMetrics(b.metrics),
@@ -109,6 +110,7 @@ func (b *berth) reconfigure(cfg *config.Config) error {
 	b.fleet.enlist(clients)
 	b.info.replace(cfg.Upstreams)
 	b.disk.Limit(limits(cfg))
+	b.scrub.Limit(cfg.Cache.Scrub)
 	b.level.Set(cfg.Log.Level)
 	return nil
 }

@@ -130,7 +130,6 @@ func needRestart(started, next *config.Config) []string {
 		{"pprof", started.PProf == next.PProf},
 		{"data", started.Data == next.Data},
 		{"state", started.State.Redis.Equal(next.State.Redis)},
-		{"cache.scrub", started.Cache.Scrub == next.Cache.Scrub},
 		{"log.format", started.Log.Format == next.Log.Format},
 	} {
 		if !k.same {
