@@ -95,9 +95,7 @@ func TestManagerIsTold(t *testing.T) {
 func TestManagerThatIsGone(t *testing.T) {
 	p := start(t, t.TempDir(), upstreamOf("http://127.0.0.1:1", ""), "NOTIFY_SOCKET=/nowhere/at/all")
 	p.want(t, p.url+"/v2/", 200, nil)
-	if !strings.Contains(p.log(), `"msg":"service manager cannot be told","error":"dial unixgram /nowhere/at/all`) {
-		t.Errorf("the log is\n%s", p.log())
-	}
+	p.wantLog(t, `"msg":"service manager cannot be told","error":"dial unixgram /nowhere/at/all`)
 }
 
 func TestWatchdogOfAnother(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,11 +25,24 @@ func (p *process) wantMetric(t *testing.T, line string) {
 	})
 }
 
-// reload makes the program read its configuration again, and waits until it has, for the nth time.
-func (p *process) reload(t *testing.T, result string, nth int) {
+// wantLog waits for a text in the log.
+func (p *process) wantLog(t *testing.T, text string) {
 	t.Helper()
+	eventually(t, "the log has "+text, func() bool { return strings.Contains(p.log(), text) })
+}
+
+// reload makes the program read its configuration again, and waits until it has.
+func (p *process) reload(t *testing.T, result string) {
+	t.Helper()
+	line := regexp.MustCompile(fmt.Sprintf(`\nberth_config_reloads_total{result=%q} (\d+)\n`, result))
+	count := func() string {
+		_, metrics, err := p.get(p.ops + "/metrics")
+		must(t, err)
+		return string(line.FindSubmatch(metrics)[1])
+	}
+	before := count()
 	p.signal(t, syscall.SIGHUP)
-	p.wantMetric(t, fmt.Sprintf("berth_config_reloads_total{result=%q} %d", result, nth))
+	eventually(t, "a configuration is "+result, func() bool { return count() != before })
 }
 
 // load has clients ask for url all the time until stop, and counts.
@@ -84,14 +98,16 @@ func TestReloadUnderLoad(t *testing.T) {
 	body, head := p.begin(t, blobURL(p, "app", hub.AddBlob("app", blob)), 100_000)
 	defer body.Close()
 
-	l := p.load(t, p.url+"/v2/app/manifests/"+image.Digest.String(), image.Manifest)
-	for n := 1; n <= 9; n += 2 {
+	held := p.url + "/v2/app/manifests/" + image.Digest.String()
+	p.want(t, held, 200, image.Manifest)
+	l := p.load(t, held, image.Manifest)
+	for range 5 {
 		configure(t, folder, both)
-		p.reload(t, "applied", n)
+		p.reload(t, "applied")
 		p.want(t, p.url+"/v2/there/manifests/1?ns=127.0.0.1:"+port(otherURL), 200, there.Manifest)
 		p.wantMetric(t, `berth_upstream_info{hardened="true",host="`+strings.TrimPrefix(otherURL, "http://")+`",upstream="other"} 1`)
 		configure(t, folder, upstreamOf(url, ""))
-		p.reload(t, "applied", n+1)
+		p.reload(t, "applied")
 		p.want(t, p.url+"/v2/there/manifests/1", 404, nil)
 	}
 	l.stop(t)
@@ -102,7 +118,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	// The upstream of a blob that is on its way is gone from the configuration, and what is
 	// left of the blob comes from there all the same.
 	configure(t, folder, upstreamOf(otherURL, ""))
-	p.reload(t, "applied", 11)
+	p.reload(t, "applied")
 	close(release)
 	rest, err := io.ReadAll(body)
 	if err != nil || !bytes.Equal(append(head, rest...), blob) {
@@ -122,12 +138,10 @@ func TestFaultyConfigurationIsRefusedWhole(t *testing.T) {
 	p := start(t, folder, upstreamOf(url, ""))
 	p.wantMetric(t, "berth_config_last_reload_successful 1")
 	path := configure(t, folder, "drain: soon\nupstreams: {}\n")
-	p.reload(t, "refused", 1)
+	p.reload(t, "refused")
 	p.wantMetric(t, "berth_config_last_reload_successful 0")
 	for _, want := range []string{`"line":`, `"key":"drain"`, `"key":"upstreams"`, `"fault":"is empty; name at least one upstream`, path} {
-		if !strings.Contains(p.log(), want) {
-			t.Errorf("the log lacks %s:\n%s", want, p.log())
-		}
+		p.wantLog(t, want)
 	}
 	p.want(t, p.url+"/v2/app/manifests/1", 200, image.Manifest)
 
@@ -138,7 +152,7 @@ func TestFaultyConfigurationIsRefusedWhole(t *testing.T) {
 	p.wantMetric(t, "berth_config_last_reload_successful 1")
 
 	must(t, os.Remove(path))
-	p.reload(t, "refused", 2)
+	p.reload(t, "refused")
 	p.want(t, p.url+"/v2/app/manifests/1", 200, image.Manifest)
 }
 
@@ -146,10 +160,8 @@ func TestKeysThatNeedARestart(t *testing.T) {
 	folder := t.TempDir()
 	p := start(t, folder, upstreamOf("http://127.0.0.1:1", ""))
 	configure(t, folder, "log: {format: text, level: warn}\nstate: {redis: \"redis://127.0.0.1:1\"}\npprof: false\ncache: {max_size: 1MiB, scrub: 0}\n"+upstreamOf("http://127.0.0.1:1", ""))
-	p.reload(t, "applied", 1)
-	if want := `"msg":"these keys changed and are used at the next start","keys":["pprof","state","log.format"]`; !strings.Contains(p.log(), want) {
-		t.Errorf("the log lacks %s:\n%s", want, p.log())
-	}
+	p.reload(t, "applied")
+	p.wantLog(t, `"msg":"these keys changed and are used at the next start","keys":["pprof","state","log.format"]`)
 	p.wantMetric(t, "berth_content_limit_bytes 1.048576e+06")
 	p.want(t, p.url+"/v2/", 200, nil)
 	if strings.Contains(p.log(), `"msg":"request"`) {

@@ -87,6 +87,29 @@ func TestStopLetsPullsFinish(t *testing.T) {
 	p.wantExit(t, 0)
 }
 
+// A pull is many requests, and goes on when Berth is told to stop after the first.
+func TestPullBegunBeforeTheStop(t *testing.T) {
+	hub := upstreamtest.New(t)
+	image := hub.AddImage("app", "1", noise(1, 100_000), noise(2, 100_000), noise(3, 100_000))
+	p := start(t, t.TempDir(), "drain: 1m\n"+upstreamOf(hub.Start(t), ""))
+	p.want(t, p.url+"/v2/app/manifests/1", 200, image.Manifest)
+	p.signal(t, syscall.SIGTERM)
+	eventually(t, "readyz says 503", func() bool {
+		status, _, err := p.get(p.ops + "/readyz")
+		return err == nil && status == http.StatusServiceUnavailable
+	})
+	for _, d := range append(image.Layers, image.Config) {
+		status, body, err := p.get(blobURL(p, "app", d))
+		if err != nil || status != 200 || d.Algorithm().FromBytes(body) != d {
+			t.Errorf("blob %s: %d and %d bytes, %v", d, status, len(body), err)
+		}
+	}
+	p.wantExit(t, 0)
+	if _, _, err := p.get(p.url + "/v2/"); err == nil {
+		t.Error("it answers after its end")
+	}
+}
+
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	hub, blob, _ := stalled(t)
 	p := start(t, t.TempDir(), "drain: 1m\n"+upstreamOf(hub.Start(t), ""))
