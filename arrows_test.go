@@ -30,7 +30,7 @@ var rooms = map[string]room{
 	"catalog":     {[]string{"state"}, "the catalog says what exists, and asks nobody"},
 	"pull":        {[]string{"cache", "catalog", "upstream"}, "pull decides; HTTP is proxy's, the file is cmd's, facts and bytes are reached through the cache"},
 	"server":      {nil, "the door knows nothing of what is served behind it"},
-	"proxy":       {[]string{"cache", "catalog", "pull"}, "proxy puts HTTP in front of pull: it asks no upstream and touches no storage"},
+	"proxy":       {[]string{"cache", "catalog", "pull", "server"}, "proxy puts HTTP in front of pull: it asks no upstream and touches no storage"},
 	"cmd/berth":   {[]string{"cache", "cache/store", "catalog", "config", "proxy", "pull", "server", "state", "upstream"}, "cmd wires everything, but nothing meant for tests"},
 }
 

@@ -6,11 +6,13 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
 	"github.com/berth-cache/berth/cache"
 	"github.com/berth-cache/berth/pull"
+	"github.com/berth-cache/berth/server"
 )
 
 // response is an answer on its way: it counts, keeps a client from stalling for ever, and
@@ -149,7 +151,7 @@ func (w *response) ReadFrom(src io.Reader) (int64, error) {
 	var done int64
 	for done < limit {
 		w.pace()
-		n, err := io.CopyN(w.ResponseWriter, src, min(stretch, limit-done))
+		n, err := w.send(src, min(stretch, limit-done))
 		done += n
 		if errors.Is(err, io.EOF) {
 			w.wrote(n, nil)
@@ -161,6 +163,24 @@ func (w *response) ReadFrom(src io.Reader) (int64, error) {
 		}
 	}
 	return done, nil
+}
+
+// send copies n bytes. It waits itself for a client that takes no more of a file.
+func (w *response) send(src io.Reader, n int64) (done int64, err error) {
+	if file, ok := src.(*os.File); ok {
+		src = server.Impatient{File: file}
+	}
+	for {
+		m, err := io.CopyN(w.ResponseWriter, src, n-done)
+		done += m
+		busy, ok := errors.AsType[*server.Busy](err)
+		if !ok {
+			return done, err
+		}
+		if err := busy.Await(); err != nil {
+			return done, err
+		}
+	}
 }
 
 // pace gives the next stretch its time: what counts is progress, not the total.

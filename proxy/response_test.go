@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/berth-cache/berth/proxy"
+	"github.com/berth-cache/berth/server"
 	"github.com/berth-cache/berth/upstream/upstreamtest"
 )
 
@@ -90,13 +91,13 @@ func TestFilesAreHandedToTheKernelInStretchesWithADeadlineEach(t *testing.T) {
 			want              []string
 		}{
 			"whole blob": {"GET", blobPath("app", image.Layers[0]), "", []string{
-				"deadline in 1m0s", "send 2097152 of *os.File",
-				"deadline in 1m0s", "send 2097152 of *os.File",
-				"deadline in 1m0s", "send 1048576 of *os.File",
+				"deadline in 1m0s", "send 2097152 of server.Impatient",
+				"deadline in 1m0s", "send 2097152 of server.Impatient",
+				"deadline in 1m0s", "send 1048576 of server.Impatient",
 			}},
 			"range": {"GET", blobPath("app", image.Layers[0]), "bytes=10-2097171", []string{
-				"deadline in 1m0s", "send 2097152 of *os.File",
-				"deadline in 1m0s", "send 10 of *os.File",
+				"deadline in 1m0s", "send 2097152 of server.Impatient",
+				"deadline in 1m0s", "send 10 of server.Impatient",
 			}},
 			"small blob": {"GET", blobPath("app", image.Layers[1]), "", []string{"deadline in 1m0s", "write 5"}},
 			"manifest": {"GET", manifestPath("app", "1"), "", []string{
@@ -134,7 +135,7 @@ func TestFilesAreHandedToTheKernelWhileTheyArrive(t *testing.T) {
 		}
 		for _, did := range s.did {
 			var n int
-			if _, err := fmt.Sscanf(did, "send %d of "+fmt.Sprintf("%T", &os.File{}), &n); err != nil &&
+			if _, err := fmt.Sscanf(did, "send %d of "+fmt.Sprintf("%T", server.Impatient{}), &n); err != nil &&
 				did != "deadline in 1m0s" && did != "flush" && did != "no deadline" {
 				t.Errorf("the bytes went another way: %s", did)
 			}

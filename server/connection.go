@@ -47,8 +47,15 @@ func changed(c net.Conn, state http.ConnState) {
 
 func (c *connection) active() bool { return http.ConnState(c.state.Load()) == http.StateActive }
 
-// ReadFrom implements io.ReaderFrom: the kernel sends files, if the connection can.
+// ReadFrom implements io.ReaderFrom: the kernel sends files, if the connection can. It does
+// not wait for a client that is sent an Impatient.
 func (c *connection) ReadFrom(r io.Reader) (int64, error) {
+	if stretch, file := impatient(r); file != nil {
+		if n, sent, err := c.sendFile(stretch, file); sent {
+			return n, err
+		}
+		r = &io.LimitedReader{R: file, N: stretch.N}
+	}
 	if to, ok := c.Conn.(io.ReaderFrom); ok {
 		return to.ReadFrom(r)
 	}

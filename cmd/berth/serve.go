@@ -39,6 +39,7 @@ func serve(ctx context.Context, from source, out io.Writer) (err error) {
 	}
 	log := newGatherer(out)
 	defer func() { err = errors.Join(err, log.Close()) }()
+	defer newGarbage().Close()
 	b, err := assemble(ctx, cfg, log)
 	if err != nil {
 		return err
