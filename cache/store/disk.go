@@ -163,7 +163,8 @@ func (s *Disk) open(ctx context.Context, d digest.Digest) (*os.File, keyed, erro
 }
 
 // Stat implements Store. It answers from the index, which is mapped memory; only content
-// without a record costs a look at the file system.
+// without a record costs a look at the file system. Of content whose Commit is about to
+// return it may tell already; Open then waits for that.
 func (s *Disk) Stat(ctx context.Context, d digest.Digest) (int64, error) {
 	p, err := s.enter(ctx, d)
 	if err != nil {
@@ -186,8 +187,8 @@ func (s *Disk) Stat(ctx context.Context, d digest.Digest) (int64, error) {
 	return 0, fmt.Errorf("stat content %s: %w", d, closedAs(err))
 }
 
-// Delete implements Store: the record goes first, the bytes second, so that a crash in
-// between leaves whole content that is found again, never a record of nothing.
+// Delete implements Store: the record goes first, the bytes second. What a crash leaves in
+// between goes at the next start.
 func (s *Disk) Delete(ctx context.Context, d digest.Digest) error {
 	p, err := s.enter(ctx, d)
 	if err != nil {
@@ -204,8 +205,8 @@ func (s *Disk) Delete(ctx context.Context, d digest.Digest) error {
 	return nil
 }
 
-// Usage implements Store. Content that a crash left without a record is not in it until
-// it is asked for.
+// Usage implements Store. Files of an index that was lost are not in it until they are
+// asked for.
 func (s *Disk) Usage() Usage { return s.index.usage() }
 
 // enter is what every method by digest begins with.
