@@ -56,20 +56,21 @@ func TestUsesAreWritten(t *testing.T) {
 		wantWhole(t, s, kilo(0).Digest)
 		time.Sleep(20 * time.Second)
 		wantUsed("a use that is as good as written", 0, 0, 0)
-		time.Sleep(40 * time.Second) // ten minutes by now
+		time.Sleep(41 * time.Second) // ten minutes by now, and between two looks
 		wantWhole(t, s, kilo(0).Digest)
 		s.Use(kilo(1).Digest)
 		wantUsed("uses that are not due", 0, 0, 0)
 		time.Sleep(11 * time.Second)
-		wantUsed("uses that were due", 10*time.Minute, 10*time.Minute, 0)
+		due := 10*time.Minute + time.Second
+		wantUsed("uses that were due", due, due, 0)
 		s.Use(kilo(2).Digest)
 		s.Use(kilo(3).Digest)    // not held
 		s.Use("sha256:nonsense") // nor possible
 		time.Sleep(time.Second / 2)
 		wantWhole(t, s, kilo(0).Digest)
 		mustClose(t, s)
-		last := 10*time.Minute + 11*time.Second
-		wantUsed("the end", last+time.Second/2, 10*time.Minute, last)
+		last := due + 11*time.Second
+		wantUsed("the end", last+time.Second/2, due, last)
 	})
 }
 
