@@ -85,7 +85,8 @@ func (l *load) stop(t *testing.T) {
 }
 
 func TestReloadUnderLoad(t *testing.T) {
-	hub, blob, release := stalled(t)
+	hub, blob, release := upstreamtest.New(t), noise(1, 300_000), make(chan struct{})
+	hub.Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Times: 1, Release: release, StallAfter: 200_000, CutAfter: 250_000})
 	url := hub.Start(t)
 	image := hub.AddImage("app", "1")
 	other := upstreamtest.New(t)
@@ -115,14 +116,17 @@ func TestReloadUnderLoad(t *testing.T) {
 		t.Errorf("the upstream that stayed was asked %d times, want 3: %q", n, hub.Requests())
 	}
 
-	// The upstream of a blob that is on its way is gone from the configuration, and what is
-	// left of the blob comes from there all the same.
+	// The upstream of a blob that is on its way is gone from the configuration. When the
+	// connection breaks, what is left of the blob is fetched from there all the same.
 	configure(t, folder, upstreamOf(otherURL, ""))
 	p.reload(t, "applied")
 	close(release)
 	rest, err := io.ReadAll(body)
 	if err != nil || !bytes.Equal(append(head, rest...), blob) {
 		t.Errorf("%d and %d bytes, %v", len(head), len(rest), err)
+	}
+	if n := len(hub.Requests()); n != 4 {
+		t.Errorf("the upstream that is gone was asked %q, want one request for what was left", hub.Requests())
 	}
 	p.signal(t, syscall.SIGTERM)
 	p.wantExit(t, 0)
