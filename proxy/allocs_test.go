@@ -13,10 +13,10 @@ func TestWarmRequestsAllocateLittle(t *testing.T) {
 		name, method, path string
 		most               float64
 	}{
-		{"manifest HEAD", "HEAD", manifest, 12},
-		{"manifest GET", "GET", manifest, 14},
-		{"manifest GET by digest", "GET", byDigest, 12},
-		{"small blob GET", "GET", blob, 20},
+		{"manifest HEAD", "HEAD", manifest, 7},
+		{"manifest GET", "GET", manifest, 9},
+		{"manifest GET by digest", "GET", byDigest, 7},
+		{"small blob GET", "GET", blob, 12},
 	} {
 		r := request(test.method, test.path)
 		w := &sink{header: make(http.Header, 16)}
