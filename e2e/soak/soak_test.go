@@ -33,12 +33,16 @@ func TestSoak(t *testing.T) {
 	part := operations / rounds / 2
 	var s storm
 	settled, again, outages := 0, 0, 0
+	r := reloads{world: w}
 	for round := range uint64(rounds) {
-		w.Run(t.Context(), load.Phase{Seed: seed<<20 | round<<1, Operations: part, Workers: workers})
+		w.Run(t.Context(), load.Phase{
+			Seed: seed<<20 | round<<1, Operations: part, Workers: workers,
+			Every: 200, Do: func() { r.turn(t) },
+		})
 		outages += w.outage(t)
 		w.Run(t.Context(), load.Phase{
 			Seed: seed<<20 | round<<1 | 1, Operations: part, Workers: workers, Trouble: true,
-			Every: 100, Do: func() { s.turn(t, w) },
+			Every: 100, Do: func() { s.turn(t, w); r.turn(t) },
 		})
 		s.end(t, w)
 		w.recovered(t)
@@ -46,6 +50,7 @@ func TestSoak(t *testing.T) {
 		settled, again = settled+blobs, again+more
 	}
 	took := time.Since(start)
+	r.end(t)
 	w.quiet(t)
 	w.wantIdle(t, began)
 	w.wantTreeAsReported(t)
@@ -55,8 +60,8 @@ func TestSoak(t *testing.T) {
 		t.Error("the log tells of a panic or a race")
 	}
 	now, peak := w.Resident(t)
-	t.Logf("\n%s\nfaults injected: %s\n%d operations in %s; %d pulls with every upstream down; %d blobs settled, %d times again",
-		w.Tally, told(w.faults()), w.Tally.Operations(), took.Round(time.Millisecond), outages, settled, again)
+	t.Logf("\n%s\nfaults injected: %s\n%d operations in %s; %d pulls with every upstream down; %d blobs settled, %d times again; configuration read again %.0f times, refused %.0f times",
+		w.Tally, told(w.faults()), w.Tally.Operations(), took.Round(time.Millisecond), outages, settled, again, r.applied, r.refused)
 	m := w.Metrics(t)
 	t.Logf("memory %d MiB, at most %d MiB; idle %+v; held %.0f objects of %.0f bytes, evicted %.0f of %.0f bytes, not stored %.0f",
 		now>>20, peak>>20, began, m["berth_content_objects"], m["berth_content_bytes"],

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Metrics are what Berth counts, by name; what has labels is summed over them.
+// Metrics are what Berth counts, by name, and by name with labels; a name alone is the sum
+// over its labels.
 type Metrics map[string]float64
 
 // Metrics asks for all metrics.
@@ -34,6 +35,9 @@ func (b *Berth) Metrics(tb testing.TB) Metrics {
 		}
 		name, _, _ := strings.Cut(key, "{")
 		all[name] += value
+		if name != key {
+			all[key] = value
+		}
 	}
 	return all
 }

@@ -48,7 +48,16 @@ func (b *Berth) Write(tb testing.TB, config Config) {
 	tb.Helper()
 	b.config.Config = config
 	if err := b.config.write(b.file()); err != nil {
-		tb.Fatal(err)
+		tb.Error(err) // not Fatal: files change in other goroutines as well
+	}
+}
+
+// Reload replaces the configuration file and tells the program.
+func (b *Berth) Reload(tb testing.TB, config Config) {
+	tb.Helper()
+	b.Write(tb, config)
+	if err := b.Signal(syscall.SIGHUP); err != nil {
+		tb.Error(err)
 	}
 }
 
