@@ -7,6 +7,7 @@ import (
 
 	"github.com/berth-cache/berth/cache"
 	"github.com/berth-cache/berth/catalog"
+	"github.com/berth-cache/berth/upstream"
 )
 
 // Blob answers for a blob by digest. It returns an *Error, or the context's error. Content
@@ -104,20 +105,20 @@ func (p *Puller) locate(ctx context.Context, q Query) (*located, error) {
 		return p.confirmed(ctx, q, nil)
 	}
 	src := newSource(p, q, nil)
-	from, size, err := src.begin(ctx)
+	from, answer, err := src.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	fill, err := p.contents.Fill(ctx, q.Digest, src)
 	if errors.Is(err, cache.ErrStore) {
-		p.found(ctx, q, from, size)
+		p.found(ctx, q, from, answer)
 		return &located{from: from}, nil // each who waits has it passed through
 	}
 	if err != nil {
 		return nil, p.unfilled(ctx, q, from, err)
 	}
 	// Not before the fill runs: who sees the link, and no fill, begins one of its own.
-	p.found(ctx, q, from, size)
+	p.found(ctx, q, from, answer)
 	at := &located{from: from, filled: true}
 	at.fill.Store(fill)
 	return at, nil
@@ -164,7 +165,13 @@ func (p *Puller) blobHead(ctx context.Context, q Query, u *catalog.Upstream, lin
 	return b, nil
 }
 
-// found notes that u's repository has answered 200 for a blob, of size bytes as it says.
-func (p *Puller) found(ctx context.Context, q Query, u *catalog.Upstream, size int64) {
+// found notes that u's repository has answered 200 for a blob. Nothing of the body is verified
+// yet: the size is noted where the answer names the digest as well, else the HEADs of weeks
+// would be answered with the size of a portal's page.
+func (p *Puller) found(ctx context.Context, q Query, u *catalog.Upstream, answer *upstream.Response) {
+	size := int64(-1)
+	if answer.Digest == q.Digest {
+		size = answer.Size
+	}
 	p.index.PutLink(ctx, q.at(u), cache.Blob, q.Digest, cache.Link{Size: size})
 }

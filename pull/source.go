@@ -37,20 +37,20 @@ func newSource(p *Puller, q Query, from *catalog.Upstream) *source {
 
 // begin opens the source ahead of its first Open, so that what finding the blob cost is
 // not spent twice. ctx bounds the call, not the body, whose bound that Open brings. It
-// returns where the blob is and its size.
-func (s *source) begin(ctx context.Context) (*catalog.Upstream, int64, error) {
+// returns where the blob is and the answer, whose body stays the source's.
+func (s *source) begin(ctx context.Context) (*catalog.Upstream, *upstream.Response, error) {
 	body, end := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, end)
 	defer stop()
 	from, answer, err := s.open(body, 0)
 	if err != nil {
 		end()
-		return nil, 0, err
+		return nil, nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.opened, s.end = answer, end
-	return from, answer.Size, nil
+	return from, answer, nil
 }
 
 // Open implements cache.Source. Its error is an *Error, but for a segment.
@@ -68,7 +68,7 @@ func (s *source) Open(ctx context.Context, offset, length int64) (cache.Part, er
 	if err != nil {
 		return cache.Part{}, err
 	}
-	s.puller.found(ctx, s.query, from, answer.Size)
+	s.puller.found(ctx, s.query, from, answer)
 	return s.part(from, answer, answer.Body), nil
 }
 
