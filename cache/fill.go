@@ -34,8 +34,15 @@ type fill struct {
 	// -1; and the lanes that were used, if any were.
 	total int64
 	lanes *Lanes
+	// copier is the source that was used last, if it can be copied.
+	copier Copier
 
+	// The hashing goroutine's, and after it the fill's: what was hashed, and up to where.
 	verifier *verifier
+	hashed   int64
+
+	// rest is set before the progress fails, if its followers can go on without it.
+	rest *rest
 
 	// Contents.mu guards what is below.
 
@@ -174,6 +181,7 @@ func (f *fill) run(ctx context.Context) {
 	closeSource(src)
 	if err != nil {
 		c.trouble.failed(f.digest, err)
+		f.rest = f.remains(ctx, err)
 		f.progress.fail(err)
 	}
 	if followers > 0 {
@@ -237,6 +245,9 @@ func (f *fill) receive(ctx context.Context) error {
 	for {
 		attempt, cancel := context.WithCancelCause(ctx)
 		src := f.begin(cancel)
+		if copier, ok := src.(Copier); ok {
+			f.copier = copier
+		}
 		err := f.download(attempt, src)
 		paused := errors.Is(context.Cause(attempt), errPaused)
 		cancel(nil)

@@ -207,10 +207,12 @@ func (r *Reader) Close() error {
 func (r *Reader) await() (int64, error) {
 	if r.fill != nil {
 		end, err := r.fill.progress.awaitBytes(r.ctx, r.pos)
-		if err != nil && !errors.Is(err, io.EOF) {
+		if err == nil || errors.Is(err, io.EOF) {
+			return end, err
+		}
+		if err := r.divert(err); err != nil {
 			return 0, r.fail(err)
 		}
-		return end, err
 	}
 	if r.ctx.Err() != nil {
 		return 0, r.fail(context.Cause(r.ctx))

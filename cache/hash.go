@@ -13,24 +13,31 @@ const hashBytes = 128 << 10
 // when the content, whose size the progress tells by then, was hashed or ctx has ended.
 func (f *fill) hash(ctx context.Context) error {
 	var buf []byte
-	var pos int64
 	for {
-		end, err := f.progress.awaitArrived(ctx, pos)
-		if err != nil || end == pos {
+		end, err := f.progress.awaitArrived(ctx, f.hashed)
+		if err != nil || end == f.hashed {
 			return err
 		}
-		if need := min(hashBytes, end-pos); int64(len(buf)) < need {
+		if need := min(hashBytes, end-f.hashed); int64(len(buf)) < need {
 			buf = make([]byte, need)
 		}
-		for pos < end {
-			n, err := f.own.ReadAt(buf[:min(int64(len(buf)), end-pos)], pos)
-			if n == 0 {
-				return storeError(ctx, "hash", fmt.Errorf("read staged content: %w", unexpected(err)))
-			}
-			if _, err := f.verifier.Write(buf[:n]); err != nil {
-				return err
-			}
-			pos += int64(n)
+		if err := f.hashTo(ctx, end, buf); err != nil {
+			return err
 		}
 	}
+}
+
+// hashTo hashes what is staged up to end, reading it into buf.
+func (f *fill) hashTo(ctx context.Context, end int64, buf []byte) error {
+	for f.hashed < end {
+		n, err := f.own.ReadAt(buf[:min(int64(len(buf)), end-f.hashed)], f.hashed)
+		if n == 0 {
+			return storeError(ctx, "hash", fmt.Errorf("read staged content: %w", unexpected(err)))
+		}
+		if _, err := f.verifier.Write(buf[:n]); err != nil {
+			return err
+		}
+		f.hashed += int64(n)
+	}
+	return nil
 }

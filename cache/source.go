@@ -22,6 +22,12 @@ type Source interface {
 	Open(ctx context.Context, offset, length int64) (Part, error)
 }
 
+// Copier is an optional ability of a Source: to make another of the same content, which
+// knows what this one found out and is used beside it.
+type Copier interface {
+	Copy() Source
+}
+
 // Part is a stretch of content as a Source delivers it.
 type Part struct {
 	// Body yields the bytes from Offset on. An error other than io.EOF is a break, after

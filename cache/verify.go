@@ -48,6 +48,19 @@ var _ io.Writer = (*verifier)(nil)
 // Write takes the next bytes. It never fails.
 func (v *verifier) Write(b []byte) (int, error) { return v.hash.Write(b) }
 
+// clone returns a verifier that goes on from here by itself.
+func (v *verifier) clone() (*verifier, error) {
+	h, ok := v.hash.(hash.Cloner)
+	if !ok {
+		return nil, fmt.Errorf("clone hash: %w", errors.ErrUnsupported)
+	}
+	own, err := h.Clone()
+	if err != nil {
+		return nil, fmt.Errorf("clone hash: %w", err)
+	}
+	return &verifier{digest: v.digest, hash: own}, nil
+}
+
 // check returns ErrMismatch unless the bytes written hash to the digest.
 func (v *verifier) check() error {
 	got := hex.EncodeToString(v.hash.Sum(nil))

@@ -64,7 +64,17 @@ func (s *sickStore) Stat(ctx context.Context, d digest.Digest) (size int64, err 
 
 func (s *sickStore) Stage(ctx context.Context, size int64) (staged store.Staged, err error) {
 	err = s.call("stage", func() error { staged, err = s.Store.Stage(ctx, size); return err })
-	return staged, err
+	return &sickStaged{staged, s}, err
+}
+
+type sickStaged struct {
+	store.Staged
+	store *sickStore
+}
+
+func (s *sickStaged) WriteAt(b []byte, off int64) (n int, err error) {
+	err = s.store.call("write", func() error { n, err = s.Staged.WriteAt(b, off); return err })
+	return n, err
 }
 
 // failing is a fault of some calls.
@@ -222,6 +232,36 @@ func TestUnstoredResumes(t *testing.T) {
 		r.pulled(blobPath("app", d), layer)
 		if n := r.hubs["other"].Count("GET blob"); n != 1 {
 			t.Errorf("the other upstream was asked %d times", n)
+		}
+	})
+}
+
+// A disk that fails in the middle of a blob is not noticed by those who are getting it.
+func TestStoreFailsInMidBlob(t *testing.T) {
+	timeless(t, "fails", func(t *testing.T) {
+		r, sick := sickRig(t, plan{})
+		hub := r.hubs["hub"]
+		layer := noise(1, 3_000_000)
+		d := hub.AddBlob("app", layer)
+		release := make(chan struct{})
+		hub.Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Times: 1, Release: release, StallAfter: 2_000_000})
+		var clients sync.WaitGroup
+		for range 3 {
+			clients.Go(func() { r.wantBody(blobPath("app", d), layer) })
+		}
+		synctest.Wait()
+		sick.become(failing(syscall.ENOSPC, "write", "stage"))
+		close(release)
+		clients.Wait()
+		if n := r.values()["berth_unstored_pulls_total{reason=full}"]; n != 3 {
+			t.Errorf("%v unstored pulls are counted", n)
+		}
+		if n := r.values()["berth_requests_total{kind=blob,outcome=broken,registry=default,upstream=hub}"]; n != 0 {
+			t.Errorf("%v requests broke", n)
+		}
+		// What had come was not fetched again.
+		if n := fetched(r, "blob"); n > 3_000_000+3*1_000_000+64<<10 {
+			t.Errorf("%v bytes were fetched for 3 MB and three times the last third", n)
 		}
 	})
 }

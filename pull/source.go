@@ -29,10 +29,20 @@ type source struct {
 	end    context.CancelFunc // of the context that opened's body is bound to
 }
 
-var _ cache.Source = (*source)(nil)
+var (
+	_ cache.Source = (*source)(nil)
+	_ cache.Copier = (*source)(nil)
+)
 
 func newSource(p *Puller, q Query, from *catalog.Upstream) *source {
 	return &source{puller: p, query: q, from: from}
+}
+
+// Copy implements cache.Copier.
+func (s *source) Copy() cache.Source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return newSource(s.puller, s.query, s.from)
 }
 
 // begin opens the source ahead of its first Open, so that what finding the blob cost is
