@@ -23,7 +23,7 @@ const (
 	firstBackoff = 100 * time.Millisecond
 )
 
-// buffers are of readBytes.
+// buffers are of readBytes; small content does with less.
 var buffers = sync.Pool{New: func() any { return new([readBytes]byte) }}
 
 // breakError is the end of a Part before its time: the source may be opened again.
@@ -134,8 +134,14 @@ func (f *fill) stage(ctx context.Context) error {
 
 // copy keeps what body yields for c, until c ends or, if the total is unknown, the body.
 func (f *fill) copy(ctx context.Context, body io.Reader, c *claim) error {
-	buf := buffers.Get().(*[readBytes]byte) //nolint:errcheck // there is nothing else in it
-	defer buffers.Put(buf)
+	var buf []byte
+	if f.total >= 0 && f.total < readBytes/8 {
+		buf = make([]byte, f.total+1)
+	} else {
+		shared := buffers.Get().(*[readBytes]byte) //nolint:errcheck // there is nothing else in it
+		defer buffers.Put(shared)
+		buf = shared[:]
+	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -150,7 +156,7 @@ func (f *fill) copy(ctx context.Context, body io.Reader, c *claim) error {
 			// last expected byte is not waited for: the digest decides.
 			take++
 		}
-		n, err := body.Read(buf[:min(readBytes, take)])
+		n, err := body.Read(buf[:min(int64(len(buf)), take)])
 		if keepErr := f.keep(ctx, c, buf[:n]); keepErr != nil {
 			return keepErr
 		}

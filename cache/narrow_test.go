@@ -130,3 +130,10 @@ func (s *narrow) told() []asked {
 	defer s.mu.Unlock()
 	return slices.Clone(s.opens)
 }
+
+// connections tells how many there are, and how many there were at most.
+func (s *narrow) connections() (open, most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open, s.most
+}

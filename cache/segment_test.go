@@ -1,13 +1,17 @@
 package cache_test
 
 import (
+	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/berth-cache/berth/cache"
 	"github.com/berth-cache/berth/cache/storetest"
@@ -164,4 +168,57 @@ func TestSegmentFollowers(t *testing.T) {
 			t.Errorf("%d bytes were sent of %d, %d connections are open", src.sent, len(content.Bytes), src.open)
 		}
 	})
+}
+
+// TestSegmentMetrics: each segment is counted once, and every connection that was opened is
+// closed.
+func TestSegmentMetrics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewRegistry()
+		c := newContents(t, openDisk(t), cache.ContentOptions{Metrics: cache.NewMetrics(registry, nil)})
+		content := storetest.Random(1, 2<<20)
+		src := &narrow{content: content.Bytes, lanes: cache.NewLanes(3, segment)}
+		src.spoil = func(n int, _ *cache.Part) error {
+			if n == 4 {
+				return errCut
+			}
+			return nil
+		}
+		r := fill(t, c, content.Digest, src)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		now, _ := src.connections()
+		wantMetric(t, registry, "berth_fill_connections", fmt.Sprintf("berth_fill_connections %d\n", now))
+		wantContent(t, r, content.Bytes)
+		synctest.Wait()
+		done := 0
+		for n, ask := range src.told() {
+			if ask.Length >= 0 && n != 4 {
+				done++
+			}
+		}
+		want := fmt.Sprintf("berth_fill_segments_total{result=\"broken\"} 0\nberth_fill_segments_total{result=\"done\"} %d\n", done)
+		for result, n := range map[string]int{"refused": 1, "slow": 0, "stopped": 0} {
+			want += fmt.Sprintf("berth_fill_segments_total{result=%q} %d\n", result, n)
+		}
+		wantMetric(t, registry, "berth_fill_segments_total", want)
+		wantMetric(t, registry, "berth_fill_connections", "berth_fill_connections 0\n")
+	})
+}
+
+// wantMetric compares one metric with lines of the text format, its help apart.
+func wantMetric(t *testing.T, registry *prometheus.Registry, name, lines string) {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			lines = fmt.Sprintf("# HELP %s %s\n# TYPE %s %s\n", name, f.GetHelp(), name, strings.ToLower(f.GetType().String())) + lines
+		}
+	}
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(lines), name); err != nil {
+		t.Error(err)
+	}
 }
