@@ -18,8 +18,9 @@ const (
 	Refused Ending = "refused"
 	// Cut: the connection broke, so that the client knows that something is missing.
 	Cut Ending = "cut"
-	// Unproven: part of a blob was wrong, and the client knows that it has no more than that
-	// part: its last byte never comes, since the digest does not match.
+	// Unproven: part of a blob that was arriving was wrong, or its size was, as the upstream
+	// had them. The client knows that it has a part and no more: the last byte never comes,
+	// since the digest does not match. In calm weather that is as wrong as anything.
 	Unproven Ending = "unproven"
 	// Left: the client went away in the middle, as it meant to.
 	Left Ending = "left"

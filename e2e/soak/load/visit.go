@@ -34,6 +34,10 @@ func wrong(format string, args ...any) outcome {
 	return outcome{Wrong, fmt.Sprintf(format, args...)}
 }
 
+func unproven(format string, args ...any) outcome {
+	return outcome{Unproven, fmt.Sprintf(format, args...)}
+}
+
 // visit is one client with something to do.
 type visit struct {
 	*Load
