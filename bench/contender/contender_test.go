@@ -95,9 +95,8 @@ func TestAbsent(t *testing.T) {
 		change    func(*contender.Setting)
 		want      string
 	}{
-		"nobody":            {"zot", func(*contender.Setting) {}, "there is no zot"},
-		"no nginx":          {contender.Nginx, func(*contender.Setting) {}, "not installed"},
-		"berth that evicts": {contender.Berth, func(s *contender.Setting) { s.MaxObjects = 1 }, "no eviction yet"},
+		"nobody":   {"zot", func(*contender.Setting) {}, "there is no zot"},
+		"no nginx": {contender.Nginx, func(*contender.Setting) {}, "not installed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := setting(t)
