@@ -132,32 +132,36 @@ func (d *dialer) race(ctx context.Context, network string, targets []string) (ne
 		err  error
 	}
 	results := make(chan result)
-	next := time.NewTimer(0)
-	defer next.Stop()
-
 	var winner net.Conn
 	var errs []error
-	started, running := 0, 0
-	for running > 0 || winner == nil && started < len(targets) && ctx.Err() == nil {
+	left, running := targets, 0
+	begin := func() {
+		if winner != nil || len(left) == 0 || ctx.Err() != nil {
+			return
+		}
+		target := left[0]
+		left = left[1:]
+		running++
+		go func() {
+			conn, err := d.connect(ctx, network, target)
+			results <- result{conn, err}
+		}()
+	}
+	begin()
+	next := time.NewTimer(fallbackDelay)
+	defer next.Stop()
+	for running > 0 {
 		select {
 		case <-next.C:
-			if winner != nil || started == len(targets) {
-				continue
-			}
-			target := targets[started]
-			started++
-			running++
-			go func() {
-				conn, err := d.connect(ctx, network, target)
-				results <- result{conn, err}
-			}()
+			begin()
 			next.Reset(fallbackDelay)
 		case r := <-results:
 			running--
 			switch {
 			case r.err != nil:
 				errs = append(errs, r.err)
-				next.Reset(0)
+				begin()
+				next.Reset(fallbackDelay)
 			case winner != nil:
 				r.conn.Close()
 			default:
