@@ -36,6 +36,9 @@ func (s *Disk) write(all bool) {
 
 // age tells the metrics how long ago the oldest use was.
 func (s *Disk) age() {
+	if s.metrics == nil {
+		return
+	}
 	oldest, err := s.index.oldest(1)
 	if err != nil {
 		return // the next to ask for content hears of it

@@ -25,6 +25,8 @@ const (
 type uses struct {
 	parts [256]usePart
 	fresh atomic.Int32
+	// count is how many are noted, so that a store at rest does not look.
+	count atomic.Int64
 	// full has room for one signal that there is much to write.
 	full chan struct{}
 }
@@ -61,6 +63,7 @@ func (u *uses) note(key []byte, at, written int64) {
 	// A flush is under way by then, or slow; what is worth writing has the last places.
 	if n := (&use{at, written}); len(p.noted) < 2*maxNoted || n.worth() && len(p.noted) < 8*maxNoted {
 		p.noted[string(key)] = n
+		u.count.Add(1)
 	}
 	p.mu.Unlock()
 	if u.fresh.Add(1) == flushUses {
@@ -92,6 +95,9 @@ type moment struct {
 // what is too old to matter or too much.
 func (u *uses) due(now int64, all bool) []moment {
 	u.fresh.Store(0)
+	if u.count.Load() == 0 {
+		return nil
+	}
 	var due []moment
 	for i := range u.parts {
 		p := &u.parts[i]
@@ -102,6 +108,7 @@ func (u *uses) due(now int64, all bool) []moment {
 				due = append(due, moment{[]byte(key), n.at})
 			case now-n.at >= int64(useResolution) || len(p.noted) > maxNoted:
 				delete(p.noted, key)
+				u.count.Add(-1)
 			}
 		}
 		p.mu.Unlock()
@@ -116,6 +123,7 @@ func (u *uses) wrote(moments []moment) {
 		p.mu.Lock()
 		if n := p.noted[string(m.key)]; n != nil && n.at <= m.at {
 			delete(p.noted, string(m.key))
+			u.count.Add(-1)
 		} else if n != nil {
 			n.written = max(n.written, m.at)
 		}
