@@ -44,6 +44,7 @@ func serve(ctx context.Context, from source, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	reloads := newReloadMetrics(b.metrics)
 	d, err := openDoors(ctx, cfg, b)
 	if err != nil {
 		return errors.Join(err, b.close(ctx))
@@ -54,7 +55,7 @@ func serve(ctx context.Context, from source, out io.Writer) (err error) {
 	m.serving = "Serving on " + d.address.String()
 	m.ready("")
 
-	r := &reloader{from: from, cache: b, doors: d, metrics: newReloadMetrics(b.metrics), manager: m, started: cfg, current: cfg}
+	r := &reloader{from: from, cache: b, doors: d, metrics: reloads, manager: m, started: cfg, current: cfg}
 	var behind sync.WaitGroup
 	running, stop := context.WithCancel(ctx)
 	behind.Go(func() { b.tryState(running) })
