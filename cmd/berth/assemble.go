@@ -48,6 +48,7 @@ func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth,
 		}
 	}()
 	b.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	log.describe(b.metrics)
 	b.info = newUpstreamInfo(b.metrics)
 	b.fleet = &fleet{logger: logger, metrics: upstream.NewMetrics(b.metrics)}
 	b.closing(func() error { b.fleet.close(); return nil })

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // bunches remembers each write.
@@ -68,16 +71,71 @@ func TestGatherer(t *testing.T) {
 			t.Error(err)
 		}
 		want("d\n")
+	})
+}
 
-		full := errors.New("disk full")
-		out.mu.Lock()
-		out.err = full
-		out.mu.Unlock()
-		write("e\n")
-		time.Sleep(gatherFor)
+// stuck takes nothing until release is closed.
+type stuck struct {
+	bunches
+	release chan struct{}
+}
+
+func (s *stuck) Write(p []byte) (int, error) {
+	<-s.release
+	return s.bunches.Write(p)
+}
+
+// Nobody reads the log: no request waits, memory is bounded, and what is lost is counted.
+func TestLogThatNobodyTakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &stuck{release: make(chan struct{})}
+		g := newGatherer(out)
+		line := []byte(strings.Repeat("x", 1023) + "\n")
+		began := time.Now()
+		for range 10 {
+			for range 1024 {
+				if _, err := g.Write(line); err != nil {
+					t.Error(err)
+				}
+			}
+			synctest.Wait() // the writer is stuck with what it took, or is about to be
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("who wrote waited for %s", took)
+		}
+		if len(g.lines) > gatherMost {
+			t.Errorf("%d bytes wait", len(g.lines))
+		}
+		if err := g.Close(); !errors.Is(err, errNotTaken) {
+			t.Errorf("Close: %v", err)
+		}
+		close(out.release)
 		synctest.Wait()
-		if _, err := g.Write([]byte("f\n")); !errors.Is(err, full) {
-			t.Errorf("Write after one that failed: %v", err)
+		written := len(strings.Join(out.written, "")) / len(line)
+		if want := 10*1024 - written; written == 0 || g.lost != want {
+			t.Errorf("%d lines written, %d lost, want %d", written, g.lost, want)
+		}
+	})
+}
+
+func TestLogThatCannotBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full := errors.New("disk full")
+		g := newGatherer(&bunches{err: full})
+		registry := prometheus.NewRegistry()
+		g.describe(registry)
+		for range 3 {
+			if _, err := g.Write([]byte("e\n")); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := g.Close(); !errors.Is(err, full) {
+			t.Errorf("Close: %v", err)
+		}
+		want := "# HELP berth_log_lost_lines_total Lines of the log that could not be written, or not soon enough to keep them.\n" +
+			"# TYPE berth_log_lost_lines_total counter\nberth_log_lost_lines_total 3\n"
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
+			t.Error(err)
 		}
 	})
 }
