@@ -93,8 +93,14 @@ func key(parts ...string) string { return strings.Join(parts, separator) }
 // load returns the fact under k. It prefers memory, and asks the state otherwise.
 func load[T any](ctx context.Context, x *Index, k string) (T, error) {
 	if v, ok := x.memory.GetIfPresent(k); ok {
-		if fact, ok := v.(T); ok {
+		switch fact := v.(type) {
+		case T:
 			return fact, nil
+		case absent:
+			if fact.holds() {
+				return *new(T), ErrUnknown
+			}
+			x.forgetAbsent(k)
 		}
 	}
 	var fact T
@@ -102,18 +108,29 @@ func load[T any](ctx context.Context, x *Index, k string) (T, error) {
 	defer cancel()
 	raw, err := x.state.Get(ctx, k)
 	if err != nil {
-		x.complain(opRead, k, err)
-		return fact, ErrUnknown
+		if !errors.Is(err, state.ErrNotFound) {
+			x.complain(opRead, k, err)
+			return fact, ErrUnknown
+		}
+		return remembered(x, k, fact, absent(time.Now()))
 	}
 	if err := json.Unmarshal(raw, &fact); err != nil {
 		x.complain(opDecode, k, err)
 		return fact, ErrUnknown
 	}
-	// Whoever wrote it while the state was read knows better.
-	if newer, set := x.memory.SetIfAbsent(k, fact); !set {
+	return remembered(x, k, fact, fact)
+}
+
+// remembered keeps what the state said in memory, and returns it. Whoever wrote another
+// fact while the state was read knows better.
+func remembered[T any](x *Index, k string, fact T, as any) (T, error) {
+	if newer, set := x.memory.SetIfAbsent(k, as); !set {
 		if written, ok := newer.(T); ok {
 			return written, nil
 		}
+	}
+	if _, missing := as.(absent); missing {
+		return fact, ErrUnknown
 	}
 	return fact, nil
 }

@@ -37,8 +37,9 @@ func (s *sink) SetWriteDeadline(time.Time) error { return nil }
 func (s *sink) Flush() {}
 
 // warmed is a Berth's handler, with an access log, and the paths of an image that it holds.
-func warmed(tb testing.TB) (h http.Handler, manifest, byDigest, blob string) {
-	r := newRig(tb, plan{upstreams: []far{{name: "hub"}}, options: func(o *proxy.Options) {
+// The upstreams before are asked first, and have nothing.
+func warmed(tb testing.TB, before ...far) (h http.Handler, manifest, byDigest, blob string) {
+	r := newRig(tb, plan{upstreams: append(before, far{name: "hub"}), options: func(o *proxy.Options) {
 		o.Access = proxy.NewAccessLog(io.Discard, proxy.Text)
 	}})
 	image := r.hubs["hub"].AddImage("library/app", "1", []byte("a layer of few bytes"))
@@ -58,18 +59,23 @@ func request(method, path string) *http.Request {
 // What a warm request costs Berth itself: without network, kernel and net/http.
 func BenchmarkWarm(b *testing.B) {
 	h, manifest, byDigest, blob := warmed(b)
-	for _, bench := range []struct{ name, method, path string }{
-		{"manifest HEAD", "HEAD", manifest},
-		{"manifest GET", "GET", manifest},
-		{"manifest GET by digest", "GET", byDigest},
-		{"small blob GET", "GET", blob},
+	fourth, _, _, _ := warmed(b, far{name: "one"}, far{name: "two"}, far{name: "three"})
+	for _, bench := range []struct {
+		name, method, path string
+		h                  http.Handler
+	}{
+		{"manifest HEAD", "HEAD", manifest, h},
+		{"manifest GET", "GET", manifest, h},
+		{"manifest GET by digest", "GET", byDigest, h},
+		{"manifest GET of the fourth upstream", "GET", manifest, fourth},
+		{"small blob GET", "GET", blob, h},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			r := request(bench.method, bench.path)
 			b.ReportAllocs()
 			for b.Loop() {
 				w := &sink{header: make(http.Header, 16)}
-				h.ServeHTTP(w, r)
+				bench.h.ServeHTTP(w, r)
 				if w.status != http.StatusOK {
 					b.Fatal(w.status)
 				}
