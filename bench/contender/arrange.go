@@ -17,11 +17,13 @@ const (
 	Direct       = "direct"
 	Nginx        = "nginx"
 	Distribution = "distribution"
-	Berth        = "berth"
+	// BerthOne is Berth with one connection a blob.
+	BerthOne = "berth-1"
+	Berth    = "berth"
 )
 
 // Names are all contenders in order.
-var Names = []string{Floor, Direct, Nginx, Distribution, Berth}
+var Names = []string{Floor, Direct, Nginx, Distribution, BerthOne, Berth}
 
 // arrangements write what each contender needs into its folder and tell how it is started,
 // as often as it is.
@@ -29,6 +31,7 @@ var arrangements = map[string]func(context.Context, Programs, *Server) (func() p
 	Floor:        arrangeFloor,
 	Nginx:        arrangeNginx,
 	Distribution: arrangeDistribution,
+	BerthOne:     arrangeBerth,
 	Berth:        arrangeBerth,
 }
 
@@ -62,7 +65,7 @@ func arrangeDistribution(_ context.Context, p Programs, s *Server) (func() proce
 }
 
 // arrangeBerth leaves all settings as they are by default: access log and metrics are on.
-// A limit is one of bytes.
+// A limit is one of bytes. BerthOne has a setting of its own.
 func arrangeBerth(ctx context.Context, p Programs, s *Server) (func() process.Command, error) {
 	ops, err := free(ctx)
 	if err != nil {
@@ -72,7 +75,10 @@ func arrangeBerth(ctx context.Context, p Programs, s *Server) (func() process.Co
 	if err != nil {
 		return nil, fmt.Errorf("arrange berth: %w", err)
 	}
-	remote := map[string]string{"url": s.setting.Upstream.URL()}
+	remote := map[string]any{"url": s.setting.Upstream.URL()}
+	if s.Name == BerthOne {
+		remote["connections"] = 1
+	}
 	if ca != "" {
 		remote["ca_file"] = ca
 	}
