@@ -42,6 +42,7 @@ type Client struct {
 	transport *http.Transport
 	// alone has no HTTP/2, so that of requests at the same time each has a connection.
 	alone *http.Transport
+	lanes lanes
 	keys  *keyring
 	log   *slog.Logger
 }
@@ -190,5 +191,8 @@ func (c *Client) trip(r Request, l login) trip {
 	if l.header != "" {
 		h.Set("Authorization", l.header)
 	}
-	return trip{method: r.Method, url: r.url(c.base), header: h, alone: r.Length > 0}
+	return trip{
+		method: r.Method, url: r.url(c.base), header: h,
+		blob: r.Kind == KindBlob && r.Method == http.MethodGet, alone: r.Length > 0,
+	}
 }

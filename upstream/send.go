@@ -34,9 +34,13 @@ type trip struct {
 	method string
 	url    *url.URL
 	header http.Header
+	// blob: the answer is large; see carrier.
+	blob bool
 	// alone: over a connection that nothing else is sent over at the same time, and once:
 	// whoever asks like this has other ways to the bytes.
 	alone bool
+	// redirected: not to where the upstream is, but to where it said.
+	redirected bool
 	// allow decides about a redirect beyond the general rules; nil allows it.
 	allow func(from, to *url.URL) error
 }
@@ -118,7 +122,7 @@ func fits(ctx context.Context, wait time.Duration) bool {
 func (c *Client) follow(ctx context.Context, t trip) (*http.Response, error) {
 	at, header := t.url, t.header.Clone()
 	for hops := 0; ; hops++ {
-		resp, err := c.roundTrip(ctx, trip{method: t.method, url: at, header: header, alone: t.alone})
+		resp, err := c.roundTrip(ctx, trip{method: t.method, url: at, header: header, blob: t.blob, alone: t.alone, redirected: hops > 0})
 		if err != nil {
 			return nil, err
 		}
@@ -183,16 +187,21 @@ func (e *hopError) Unwrap() error { return e.err }
 // breaks when it makes no progress.
 func (c *Client) roundTrip(ctx context.Context, t trip) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	resp, err := c.sendOne(ctx, t)
+	transport, release := c.carrier(t)
+	end := func(cause error) {
+		cancel(cause)
+		release()
+	}
+	resp, err := c.sendOne(ctx, transport, t)
 	if err != nil {
-		cancel(nil)
+		end(nil)
 		return nil, &hopError{host: t.url.Host, err: err}
 	}
-	resp.Body = newProgress(resp.Body, c.cfg.StallTimeout, cancel)
+	resp.Body = newProgress(resp.Body, c.cfg.StallTimeout, end)
 	return resp, nil
 }
 
-func (c *Client) sendOne(ctx context.Context, t trip) (*http.Response, error) {
+func (c *Client) sendOne(ctx context.Context, transport *http.Transport, t trip) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, t.method, t.url.String(), nil)
 	if err != nil {
 		return nil, errors.New("request has no valid URL") // its error quotes the URL
@@ -210,10 +219,7 @@ func (c *Client) sendOne(ctx context.Context, t trip) (*http.Response, error) {
 		}
 		req = req.WithContext(context.WithValue(ctx, proxied{}, proxy))
 	}
-	if t.alone {
-		return c.alone.RoundTrip(req)
-	}
-	return c.transport.RoundTrip(req)
+	return transport.RoundTrip(req)
 }
 
 // discard ends a response whose body nobody wants. A short body is read to its end, which
