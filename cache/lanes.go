@@ -33,6 +33,9 @@ func NewLanes(connections int, segment int64) *Lanes {
 
 // Pause gives no lane for d. Those in use are left to who has them.
 func (l *Lanes) Pause(d time.Duration) {
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if until := time.Now().Add(d); until.After(l.closed) {

@@ -163,10 +163,15 @@ func (s *source) segment(ctx context.Context, offset, length int64) (cache.Part,
 	if from == nil || first == nil {
 		return cache.Part{}, fmt.Errorf("%w: nothing was found yet", errSegment)
 	}
+	lanes := s.puller.lanes.of(from)
+	if lanes == nil {
+		// The source went there while a crew that another upstream allowed was at work.
+		return cache.Part{}, fmt.Errorf("upstream %s: %w: it is asked over one connection", from.Name, errSegment)
+	}
 	answer, err := s.puller.ask(ctx, from, s.request(offset, length))
 	if err != nil {
 		if e, ok := errors.AsType[*upstream.Error](err); ok && e.Class == upstream.Limited {
-			s.puller.lanes.of(from).Pause(e.RetryAfter)
+			lanes.Pause(e.RetryAfter)
 		}
 		return cache.Part{}, err
 	}
