@@ -137,9 +137,8 @@ func (s *stream) fetch(b []byte) (int, error) {
 			break
 		}
 		if s.body == nil {
-			if s.err = s.open(); s.err != nil {
-				break
-			}
+			s.err = s.open()
+			continue // it may have broken off again before the content went on
 		}
 		room := int64(len(b))
 		if s.total >= 0 {

@@ -47,6 +47,18 @@ func broken(c storetest.Content, stretches ...int64) *source {
 	return s
 }
 
+// restarted is a source that begins anew each time, and breaks off after each stretch.
+func restarted(c storetest.Content, stretches ...int64) *source {
+	s := &source{content: c.Bytes}
+	s.answer = func(_ context.Context, n int, _ int64) (cache.Part, error) {
+		if n < len(stretches) {
+			return s.cut(0, stretches[n]), nil
+		}
+		return s.part(0), nil
+	}
+	return s
+}
+
 func pass(t *testing.T, c *cache.Contents, d digest.Digest, src cache.Source) *cache.Reader {
 	t.Helper()
 	r, err := c.PassThrough(t.Context(), d, src, errFull)
@@ -63,13 +75,14 @@ func TestPassThrough(t *testing.T) {
 		source  func(storetest.Content) *source
 		opens   []int64
 	}{
-		"size known":             {large, func(c storetest.Content) *source { return &source{content: c.Bytes} }, []int64{0}},
-		"size unknown":           {large, unknown, []int64{0}},
-		"one byte":               {one, func(c storetest.Content) *source { return &source{content: c.Bytes} }, []int64{0}},
-		"one byte, size unknown": {one, unknown, []int64{0}},
-		"nothing":                {none, func(c storetest.Content) *source { return &source{content: c.Bytes} }, []int64{0}},
-		"nothing, size unknown":  {none, unknown, []int64{0}},
-		"breaks":                 {large, func(c storetest.Content) *source { return broken(c, 100_000, 0, 50_000) }, []int64{0, 100_000, 100_000, 150_000}},
+		"size known":               {large, func(c storetest.Content) *source { return &source{content: c.Bytes} }, []int64{0}},
+		"size unknown":             {large, unknown, []int64{0}},
+		"one byte":                 {one, func(c storetest.Content) *source { return &source{content: c.Bytes} }, []int64{0}},
+		"one byte, size unknown":   {one, unknown, []int64{0}},
+		"nothing":                  {none, func(c storetest.Content) *source { return &source{content: c.Bytes} }, []int64{0}},
+		"nothing, size unknown":    {none, unknown, []int64{0}},
+		"breaks":                   {large, func(c storetest.Content) *source { return broken(c, 100_000, 0, 50_000) }, []int64{0, 100_000, 100_000, 150_000}},
+		"breaks before it goes on": {large, func(c storetest.Content) *source { return restarted(c, 100_000, 50_000) }, []int64{0, 100_000, 100_000}},
 	} {
 		for way, read := range map[string]func(io.Reader) ([]byte, error){
 			"at once":      io.ReadAll,
