@@ -13,6 +13,10 @@ const (
 	blockBytes = 4096
 	// anySpace is the free space where no limit minds it.
 	anySpace = math.MaxInt64
+	// lateFor is how long space may take to become free after the files are gone, as on
+	// btrfs, ZFS and XFS, and lateEvery how often that is looked at.
+	lateFor   = time.Second
+	lateEvery = 20 * time.Millisecond
 )
 
 // eviction is one run of it, and what went.
@@ -28,28 +32,49 @@ type eviction struct {
 // could go. It is the keeper's alone.
 func (s *Disk) evict() {
 	run := eviction{began: s.index.clock.now()}
-	first := s.freeNow()
+	s.makeRoom(&run)
+	if run.objects > 0 {
+		s.log.Info("content evicted", "objects", run.objects, "bytes", run.bytes, "took", time.Duration(s.index.clock.now()-run.began), "held_bytes", s.Usage().Bytes)
+	}
+}
+
+func (s *Disk) makeRoom(run *eviction) {
+	first, late := s.freeNow(), lateFor
 	for low := false; ; low = true {
 		free := s.freeNow()
 		expected := free
 		if first < anySpace {
 			expected = max(free, first+run.blocks)
 		}
-		excess := s.room.grant(free, expected, low)
-		if excess == 0 {
-			break
-		}
-		progress, err := s.evictSome(excess, &run)
-		if err != nil {
-			s.log.Error("content could not be evicted", "error", err)
+		excess, wait := s.room.grant(free, expected, low)
+		progress := false
+		switch {
+		case excess > 0:
+			var err error
+			if progress, err = s.evictSome(excess, run); err != nil {
+				s.log.Error("content could not be evicted", "error", err)
+			}
+			late = lateFor
+		case !wait:
+			return
+		case run.objects > 0 && late > 0:
+			progress = s.pause(lateEvery)
+			late -= lateEvery
 		}
 		if !progress {
 			s.room.refuse(s.freeNow(), ErrFull)
-			break
+			return
 		}
 	}
-	if run.objects > 0 {
-		s.log.Info("content evicted", "objects", run.objects, "bytes", run.bytes, "took", time.Duration(s.index.clock.now()-run.began), "held_bytes", s.Usage().Bytes)
+}
+
+// pause waits for d; false says that the store is closed.
+func (s *Disk) pause(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-s.stop:
+		return false
 	}
 }
 

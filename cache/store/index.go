@@ -25,9 +25,9 @@ type index struct {
 	writer sync.WaitGroup
 	totals atomic.Pointer[Usage]
 	done   fulfilled
-	// account is told, after each transaction, how many bytes are held, and how many of
-	// them were reserved before.
-	account func(held, reserved int64)
+	// account is told, after each transaction, what is held, and how many bytes of that were
+	// reserved before.
+	account func(held Usage, reserved int64)
 
 	// damage is why nothing more is written: bbolt panicked in a write and may have left
 	// its transaction open, so that the next, and closing the file, would wait for ever.
@@ -36,7 +36,7 @@ type index struct {
 }
 
 // openIndex opens or makes the index in file, which accounts for what it holds.
-func openIndex(file string, account func(held, reserved int64)) (*index, error) {
+func openIndex(file string, account func(held Usage, reserved int64)) (*index, error) {
 	x := &index{queue: make(chan change), stop: make(chan struct{}), account: account}
 	if err := x.open(file); err != nil {
 		if !errors.Is(err, bolterrors.ErrTimeout) {
@@ -44,7 +44,7 @@ func openIndex(file string, account func(held, reserved int64)) (*index, error) 
 		}
 		return nil, fmt.Errorf("open index %s: %w", file, err)
 	}
-	account(x.usage().Bytes, 0)
+	account(x.usage(), 0)
 	x.writer.Go(x.run)
 	return x, nil
 }

@@ -36,10 +36,11 @@ type room struct {
 	// mu guards what is below.
 	mu     sync.Mutex
 	limits Limits
-	// held is what is recorded, reserved what content on its way in may take, in bytes.
-	held, reserved int64
-	waiting        []*claim
-	closed         bool
+	// held is what is recorded, reserved how many bytes content on its way in may take.
+	held     Usage
+	reserved int64
+	waiting  []*claim
+	closed   bool
 }
 
 // claim is somebody who waits for room; answer has room for the one answer.
@@ -54,17 +55,19 @@ func newRoom(limits Limits, metrics *Metrics) *room {
 }
 
 // take reserves room, and waits for eviction to make it if need be. It returns ErrFull if
-// that does not help. As everywhere here, free is how many bytes the file system has left.
+// that does not help, at once where it could not. As everywhere here, free is how many bytes
+// the file system has left.
 func (m *room) take(ctx context.Context, bytes, free int64) error {
 	m.mu.Lock()
-	switch {
-	case m.closed:
+	if m.closed {
 		m.mu.Unlock()
 		return ErrClosed
-	case m.limits.MaxBytes > 0 && bytes > m.limits.MaxBytes:
-		defer m.mu.Unlock()
-		return fmt.Errorf("%w: more than the limit of %d", ErrFull, m.limits.MaxBytes)
-	case len(m.waiting) == 0 && m.fits(bytes, free):
+	}
+	if err := m.never(bytes, free); err != nil {
+		m.mu.Unlock()
+		return err
+	}
+	if len(m.waiting) == 0 && m.fits(bytes, free) {
 		m.reserve(bytes)
 		high := m.excess(free, false) > 0
 		m.mu.Unlock()
@@ -99,8 +102,8 @@ func (m *room) withdraw(c *claim) {
 	}
 }
 
-// account takes note that so much is held, and that so much of it was reserved before.
-func (m *room) account(held, reserved int64) {
+// account takes note of what is held, and how many bytes of it were reserved before.
+func (m *room) account(held Usage, reserved int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.held = held
@@ -141,18 +144,19 @@ func (m *room) minds() bool {
 // grant answers the claims that fit, in their order. It returns how many bytes have to go
 // for the others, and for those to come, down to the low mark if low is set. What is gone
 // already may be free only later, where somebody reads it still: expected is what is
-// free with that. When nothing has to go, but claims are left, they are refused.
-func (m *room) grant(free, expected int64, low bool) int64 {
+// free with that. Nothing goes for a claim that has no room in an empty store either: that
+// is refused. When nothing has to go, and claims are left, they wait for what went.
+func (m *room) grant(free, expected int64, low bool) (excess int64, wait bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for len(m.waiting) > 0 && m.fits(m.waiting[0].bytes, free) {
-		m.answer(nil)
+	for len(m.waiting) > 0 {
+		err := m.never(m.waiting[0].bytes, expected)
+		if err == nil && !m.fits(m.waiting[0].bytes, free) {
+			break
+		}
+		m.answer(err)
 	}
-	excess := m.excess(expected, low)
-	if excess <= 0 {
-		m.refuseAll(free, ErrFull)
-	}
-	return max(0, excess)
+	return max(0, m.excess(expected, low)), len(m.waiting) > 0
 }
 
 // refuse ends the wait of all claims: nothing more can go.
@@ -200,15 +204,29 @@ func (m *room) reserve(bytes int64) {
 // fits tells whether there is room for so many bytes. mu is held.
 func (m *room) fits(bytes, free int64) bool {
 	return !m.closed && free-bytes >= m.limits.MinFree &&
-		(m.limits.MaxBytes == 0 || m.held+m.reserved+bytes <= m.limits.MaxBytes)
+		(m.limits.MaxBytes == 0 || m.held.Bytes+m.reserved+bytes <= m.limits.MaxBytes)
 }
 
-// excess is by how many bytes too much is taken, those who wait included, measured from
-// the high mark or the low one. mu is held.
+// never is an ErrFull if there is no room for so many bytes even when everything went that
+// can: content on its way in cannot. mu is held.
+func (m *room) never(bytes, free int64) error {
+	l := m.limits
+	if l.MaxBytes > 0 && bytes > l.MaxBytes-m.reserved {
+		return fmt.Errorf("%w: the limit is %d bytes, %d of them are on their way in", ErrFull, l.MaxBytes, m.reserved)
+	}
+	// Each file may take a block more than it has bytes.
+	if held := m.held.Bytes + m.held.Objects*blockBytes; l.MinFree > 0 && free < anySpace && bytes > free-l.MinFree+held {
+		return fmt.Errorf("%w: %d bytes are free, %d held, and %d are to stay free", ErrFull, free, m.held.Bytes, l.MinFree)
+	}
+	return nil
+}
+
+// excess is by how many bytes too much is taken, measured from the high mark or the low
+// one. Of those who wait it counts the first: nobody else is answered before. mu is held.
 func (m *room) excess(free int64, low bool) int64 {
 	var wanted int64
-	for _, c := range m.waiting {
-		wanted += c.bytes
+	if len(m.waiting) > 0 {
+		wanted = m.waiting[0].bytes
 	}
 	percent, spare := int64(highPercent), m.limits.MinFree
 	if low {
@@ -218,7 +236,7 @@ func (m *room) excess(free int64, low bool) int64 {
 	if m.limits.MaxBytes > 0 {
 		// Divided first: the product may not fit.
 		mark := m.limits.MaxBytes/100*percent + m.limits.MaxBytes%100*percent/100
-		excess = max(excess, m.held+m.reserved+wanted-mark)
+		excess = max(excess, m.held.Bytes+m.reserved+wanted-mark)
 	}
 	return excess
 }

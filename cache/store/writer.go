@@ -105,7 +105,7 @@ func (x *index) write(batch []change) error {
 	switch {
 	case err == nil:
 		x.totals.Store(&t.totals)
-		x.account(t.totals.Bytes, t.released)
+		x.account(t.totals, t.released)
 	case errors.Is(err, ErrDamaged):
 		x.damage = err
 	default:
