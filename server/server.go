@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// headerBound is how long a client may take to send a request's header, and to agree
-	// on TLS.
-	headerBound = 30 * time.Second
+	// requestBound is how long a client may take to send a request, and to agree on TLS.
+	// net/http waits for a body, which none of ours has, before it answers.
+	requestBound = 30 * time.Second
 	// idleBound is how long a connection may wait for its next request.
 	idleBound = 2 * time.Minute
 	// maxHeader is of all headers of a request together, in bytes; net/http allows 4 KiB more.
@@ -77,9 +77,9 @@ func New(o Options) *Server {
 	s := &Server{handler: o.Handler, counts: o.Counts, logger: o.Logger, secure: o.Certificate != nil}
 	s.connections = newConnections(o.MaxConnections, o.Metrics, o.Logger)
 	s.http = &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: headerBound,
-		IdleTimeout:       idleBound,
+		Handler:     s,
+		ReadTimeout: requestBound,
+		IdleTimeout: idleBound,
 		// For answers in one piece; longer ones renew it as they go.
 		WriteTimeout:   o.WriteStall,
 		MaxHeaderBytes: maxHeader,
