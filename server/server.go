@@ -24,6 +24,9 @@ const (
 	maxStreams = 100
 	// maxReceived is how much of a body an HTTP/2 connection may send ahead. Requests have none.
 	maxReceived = 64 << 10
+	// maxFrame is how large a frame of HTTP/2 may be, and so the buffer that each connection
+	// may have us keep: net/http would take 1 MiB.
+	maxFrame = 16 << 10
 	// pingAfter finds out that the other end of an HTTP/2 connection has gone.
 	pingAfter = 30 * time.Second
 )
@@ -38,7 +41,7 @@ type Options struct {
 	// MaxConnections is how many connections may be open at once; 0 is 1000.
 	MaxConnections int
 	// WriteStall is how long an answer, or each stretch of it that the handler sets a
-	// deadline for, may take; 0 is a minute.
+	// deadline for, may take; 0 is a minute. Over HTTP/2 the handler sets every deadline.
 	WriteStall time.Duration
 	// Certificate makes it a TLS server, with HTTP/2; nil is plain HTTP/1.
 	Certificate *Certificate
@@ -89,6 +92,7 @@ func New(o Options) *Server {
 			MaxConcurrentStreams:          maxStreams,
 			MaxReceiveBufferPerConnection: maxReceived,
 			MaxReceiveBufferPerStream:     maxReceived,
+			MaxReadFrameSize:              maxFrame,
 			SendPingTimeout:               pingAfter,
 			WriteByteTimeout:              o.WriteStall,
 		},
@@ -124,6 +128,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.note()
 			defer s.note()
 		}
+	}
+	if r.ProtoMajor == 2 {
+		// It would reset the stream while the handler waits: over HTTP/1 only a write ends by it.
+		//nolint:errcheck // a stream that is gone needs none
+		http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	}
 	s.handler.ServeHTTP(w, r)
 }
