@@ -66,7 +66,7 @@ func New(o Options) *Handler {
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	w := &response{ResponseWriter: rw, stall: h.stall, began: time.Now(), kind: kindInvalid, timed: h.timed(r)}
+	w := &response{ResponseWriter: rw, stall: h.stall, began: time.Now(), kind: kindInvalid, timed: h.timed(r), streamed: r.ProtoMajor == 2}
 	defer h.finish(w, r)
 	header := w.Header()
 	header[keyNoSniff], header[keySandbox] = noSniff, sandbox
@@ -82,10 +82,11 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.settle()
 }
 
-// timed tells whether the server limits how long an answer may take as we would.
+// timed tells whether the server limits how long an answer may take as we would. Over HTTP/2
+// it leaves that to us.
 func (h *Handler) timed(r *http.Request) bool {
 	s, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
-	return ok && s.WriteTimeout > 0 && s.WriteTimeout <= h.stall
+	return ok && r.ProtoMajor == 1 && s.WriteTimeout > 0 && s.WriteTimeout <= h.stall
 }
 
 // serve routes a request and answers it.

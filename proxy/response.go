@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/berth-cache/berth/cache"
@@ -34,6 +35,7 @@ type response struct {
 	clientError error // of a write: the client is gone, or took nothing for too long
 	paced       bool  // a write deadline is set
 	timed       bool  // the server has set one, for each request anew
+	streamed    bool  // over HTTP/2, where a deadline ends the stream even if nothing is written
 	discard     bool  // ServeContent's own text of a 416 is replaced
 	// whole is the blob that ServeContent serves.
 	whole *cache.Reader
@@ -121,6 +123,7 @@ func (w *response) Write(p []byte) (int, error) {
 	}
 	n, err := w.ResponseWriter.Write(p)
 	w.wrote(int64(n), err)
+	w.rest()
 	return n, err
 }
 
@@ -145,13 +148,18 @@ func (w *response) ReadFrom(src io.Reader) (int64, error) {
 	if r, ok := src.(*cache.Reader); ok {
 		return r.CopyN(w, limit)
 	}
+	file, ok := src.(*os.File)
+	if !ok {
+		return w.relay(io.LimitReader(src, limit))
+	}
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
 	var done int64
 	for done < limit {
 		w.pace()
-		n, err := w.send(src, min(stretch, limit-done))
+		n, err := w.send(file, min(stretch, limit-done))
+		w.rest()
 		done += n
 		if errors.Is(err, io.EOF) {
 			w.wrote(n, nil)
@@ -165,13 +173,21 @@ func (w *response) ReadFrom(src io.Reader) (int64, error) {
 	return done, nil
 }
 
-// send copies n bytes. It waits itself for a client that takes no more of a file.
-func (w *response) send(src io.Reader, n int64) (done int64, err error) {
-	if file, ok := src.(*os.File); ok {
-		src = server.Impatient{File: file}
-	}
+// pieces are buffers for what does not come from a file.
+var pieces = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// relay copies what may be slow to come, which is not the client's fault: each piece has its
+// time from when it is there.
+func (w *response) relay(src io.Reader) (int64, error) {
+	piece := pieces.Get().(*[32 << 10]byte)
+	defer pieces.Put(piece)
+	return io.CopyBuffer(struct{ io.Writer }{w}, src, piece[:])
+}
+
+// send copies n bytes. It waits itself for a client that takes no more.
+func (w *response) send(file *os.File, n int64) (done int64, err error) {
 	for {
-		m, err := io.CopyN(w.ResponseWriter, src, n-done)
+		m, err := io.CopyN(w.ResponseWriter, server.Impatient{File: file}, n-done)
 		done += m
 		busy, ok := errors.AsType[*server.Busy](err)
 		if !ok {
@@ -186,13 +202,24 @@ func (w *response) send(src io.Reader, n int64) (done int64, err error) {
 // pace gives the next stretch its time: what counts is progress, not the total.
 func (w *response) pace() {
 	w.paced = true
-	if err := http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.stall)); err != nil {
-		w.paced = false // a test's recorder has no deadlines
+	w.deadline(time.Now().Add(w.stall))
+}
+
+// rest takes the deadline off a stream that may have to wait for what it is sent next.
+func (w *response) rest() {
+	if w.streamed && w.paced {
+		w.paced = false
+		w.deadline(time.Time{})
 	}
 }
 
-// settle sends what is still in a buffer, which a client may not take either, and takes
-// the deadline off the connection: it may serve another request.
+func (w *response) deadline(t time.Time) {
+	//nolint:errcheck // a client that is gone needs none, a test's recorder has none
+	http.NewResponseController(w.ResponseWriter).SetWriteDeadline(t)
+}
+
+// settle sends what is still in a buffer, which a client may not take either. The deadline
+// stays for what the server adds, the end of a body without a length; then it goes by itself.
 func (w *response) settle() {
 	if w.status == 0 {
 		return // the client is gone
@@ -204,10 +231,6 @@ func (w *response) settle() {
 		w.pace()
 	}
 	w.Flush()
-	if w.paced {
-		//nolint:errcheck // it took a deadline before; if it is closed by now none is needed
-		http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Time{})
-	}
 }
 
 func (w *response) wrote(n int64, err error) {
