@@ -148,13 +148,18 @@ func (s *Scrub) round(ctx context.Context, at *scrubbed) error {
 	i := newInspector(s.store, s.pace)
 	kept := time.Now()
 	for o, err := range s.store.Objects(ctx, at.After) {
-		if err == nil {
-			err = s.object(ctx, i, o.Digest)
-		}
 		if err != nil {
 			return err
 		}
+		err = s.object(ctx, i, o.Digest)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		// It is passed over even so: what cannot be read must not hide all that is behind it.
 		at.After = o.Digest
+		if err != nil {
+			return err
+		}
 		if time.Since(kept) >= bookmarkEvery {
 			kept = time.Now()
 			s.keep(*at)
@@ -203,10 +208,20 @@ func (s *Scrub) pace(ctx context.Context, n int) error {
 	}
 	s.due = s.due.Add(time.Duration(float64(n) / float64(rate) * float64(time.Second)))
 	// A timer for each small object would cost more than reading it.
-	if ahead := s.due.Sub(now); ahead > 10*time.Millisecond {
-		return wait(ctx, ahead)
+	ahead := s.due.Sub(now)
+	if ahead <= 10*time.Millisecond {
+		return ctx.Err()
 	}
-	return ctx.Err()
+	timer := time.NewTimer(ahead)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.changed:
+		s.due = time.Now() // it was due by a rate that does not hold any more
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
 }
 
 func (s *Scrub) load() scrubbed {

@@ -64,7 +64,13 @@ func (s *shelf) Objects(_ context.Context, after digest.Digest) iter.Seq2[store.
 }
 
 func (s *shelf) Files(context.Context) iter.Seq2[digest.Digest, error] {
-	return func(func(digest.Digest, error) bool) {}
+	return func(yield func(digest.Digest, error) bool) {
+		for _, d := range s.order() {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	}
 }
 
 func (s *shelf) Inspect(_ context.Context, d digest.Digest) (store.Content, int64, error) {
@@ -223,6 +229,20 @@ func TestScrubCanBeSwitched(t *testing.T) {
 	})
 }
 
+// Another rate holds at once, however long the last one would have had it wait.
+func TestScrubRateReachesAWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all, cost := many(3)
+		s := newShelf(all...)
+		scrub, stop := scrubOf(t, s, 1)
+		defer stop()
+		time.Sleep(time.Minute)
+		scrub.Limit(cost)
+		time.Sleep(time.Minute)
+		s.want(t, s.order()...)
+	})
+}
+
 // What is kept of an earlier process may be of another time, or nonsense.
 func TestScrubWithAStrangeBookmark(t *testing.T) {
 	all, cost := many(2)
@@ -248,22 +268,26 @@ func TestScrubWithAStrangeBookmark(t *testing.T) {
 	}
 }
 
-// A store that cannot be looked into is left alone for a while; nothing is dropped for it.
+// A store that cannot be looked into is left alone for a while after each object; nothing
+// is dropped for it, and no object keeps the scrub from those behind it.
 func TestScrubOfAStoreInTrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		all, cost := many(3)
+		all, cost := many(6)
 		s := newShelf(all...)
 		order := s.order()
 		s.fault = func(op string, _ digest.Digest) (bool, error) { return op != "inspect", syscall.EMFILE }
 		_, stop := scrubOf(t, s, cost)
 		defer stop()
 		time.Sleep(150 * time.Second)
-		s.want(t, order[0], order[0], order[0])
+		s.want(t, order[:3]...)
 		s.mu.Lock()
-		s.fault = noFault
+		s.fault = func(op string, d digest.Digest) (bool, error) { return op != "inspect" || d != order[4], syscall.EIO }
 		s.mu.Unlock()
 		time.Sleep(time.Hour)
-		s.want(t, order...)
+		s.want(t, order[3:]...)
+		if left := s.order(); len(left) != len(order) {
+			t.Errorf("%d of %d are left", len(left), len(order))
+		}
 	})
 }
 
