@@ -46,8 +46,11 @@ func newInspector(s Inspectable, read func(ctx context.Context, n int) error) *i
 // errDamaged says that content is not what its digest says, or cannot be read.
 var errDamaged = errors.New("content damaged")
 
+// errKept says that damaged content lies there still; nobody is served from it.
+var errKept = errors.New("damaged content could not be removed")
+
 // inspect reads and hashes d, and removes it if it is damaged. It returns its size in
-// bytes, and errDamaged, store.ErrNotFound or what kept it from looking.
+// bytes, and errDamaged, errKept with it, store.ErrNotFound or what kept it from looking.
 func (i *inspector) inspect(ctx context.Context, d digest.Digest) (int64, error) {
 	content, size, err := i.store.Inspect(ctx, d)
 	if err != nil {
@@ -58,7 +61,7 @@ func (i *inspector) inspect(ctx context.Context, d digest.Digest) (int64, error)
 		return size, err
 	}
 	if deleteErr := i.store.Delete(ctx, d); deleteErr != nil {
-		return size, fmt.Errorf("inspect: content damaged and not removed: %w", deleteErr)
+		return size, errors.Join(err, fmt.Errorf("%w: %w", errKept, deleteErr))
 	}
 	return size, err
 }

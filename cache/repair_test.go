@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -138,5 +139,36 @@ func TestRepairThatIsInterrupted(t *testing.T) {
 	}
 	if s.Usage().Objects != 3 {
 		t.Errorf("%+v are left", s.Usage())
+	}
+}
+
+// What cannot be read or removed is told, and keeps nothing else from being repaired.
+func TestRepairOfWhatCannotBeRead(t *testing.T) {
+	good, unread, bad := storetest.Random(1, 1000), storetest.Random(2, 1000), storetest.Random(3, 1000)
+	for name, test := range map[string]struct {
+		op string
+		of digest.Digest
+		// bad tells whether there is damage, too.
+		bad  bool
+		want cache.Repaired
+	}{
+		"not read":    {"inspect", unread.Digest, true, cache.Repaired{Objects: 1, Bytes: 1000, Damaged: 1, Failed: 1}},
+		"not removed": {"delete", bad.Digest, true, cache.Repaired{Objects: 2, Bytes: 2000, Failed: 1}},
+		"nothing":     {"", "", false, cache.Repaired{Objects: 3, Bytes: 3000}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShelf(good, unread, bad)
+			if test.bad {
+				s.contents[bad.Digest] = flipped(bad.Bytes, 5)
+			}
+			s.fault = func(op string, d digest.Digest) (bool, error) { return op != test.op || d != test.of, syscall.EIO }
+			got, err := cache.Repair(t.Context(), s, func(cache.Repaired) {})
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("found (-want +got):\n%s", diff)
+			}
+			if failed := test.want.Failed > 0; errors.Is(err, syscall.EIO) != failed || (err != nil) != failed {
+				t.Errorf("error %v", err)
+			}
+		})
 	}
 }

@@ -82,7 +82,9 @@ func repairContent(ctx context.Context, dir string, out io.Writer) (err error) {
 		"%d were damaged and are removed; they are fetched again when they are asked for. %d were recorded and had no file.\n",
 		found.Objects, found.Bytes>>20, recorded.Objects, found.Damaged, found.Gone)
 	if err != nil {
-		fmt.Fprintln(out, "It did not come to its end. What was done stays done; run it again.")
+		if found.Failed == 0 {
+			fmt.Fprintln(out, "It did not come to its end. What was done stays done; run it again.")
+		}
 		return err
 	}
 	return nil
