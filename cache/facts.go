@@ -152,6 +152,7 @@ func save[T any](ctx context.Context, x *Index, k string, fact T) {
 
 func (x *Index) drop(ctx context.Context, k string) {
 	x.memory.Invalidate(k)
+	defer x.memory.Invalidate(k) // who read it from the state before it went has put it back
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateBound)
 	defer cancel()
 	if err := x.state.Delete(ctx, k); err != nil {

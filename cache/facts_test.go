@@ -35,9 +35,8 @@ func facts() []fact {
 	link := func(kind cache.Kind, l cache.Link) fact {
 		return fact{
 			name: string(kind) + " link", want: l,
-			put:  func(ctx context.Context, x *cache.Index) { x.PutLink(ctx, alpine, kind, content, l) },
-			get:  func(ctx context.Context, x *cache.Index) (any, error) { return x.Link(ctx, alpine, kind, content) },
-			drop: func(ctx context.Context, x *cache.Index) { x.DropLink(ctx, alpine, kind, content) },
+			put: func(ctx context.Context, x *cache.Index) { x.PutLink(ctx, alpine, kind, content, l) },
+			get: func(ctx context.Context, x *cache.Index) (any, error) { return x.Link(ctx, alpine, kind, content) },
 		}
 	}
 	pointer := cache.Pointer{Digest: content, MediaType: "a/b", Size: 7, ETag: "e", Checked: checked, Ahead: []string{"bbbb"}}
@@ -289,5 +288,24 @@ func TestClientThatLeft(t *testing.T) {
 			s.fault = nil
 			f.holds(t, newIndex(t, s))
 		})
+	}
+}
+
+// Who reads a fact while it is being dropped does not bring it back.
+func TestDroppedWhileRead(t *testing.T) {
+	s := newSick()
+	x := newIndex(t, s)
+	x.PutPointer(t.Context(), alpine, "3", cache.Pointer{Digest: content})
+	s.fault = func(ctx context.Context, op, _ string) (bool, error) {
+		if op == "delete" {
+			if _, err := x.Pointer(ctx, alpine, "3"); err != nil {
+				t.Errorf("read before it was dropped: %v", err)
+			}
+		}
+		return true, nil
+	}
+	x.DropPointer(t.Context(), alpine, "3")
+	if p, err := x.Pointer(t.Context(), alpine, "3"); !errors.Is(err, cache.ErrUnknown) {
+		t.Errorf("%+v, %v; want ErrUnknown", p, err)
 	}
 }
