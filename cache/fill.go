@@ -224,15 +224,21 @@ func (f *fill) fetch(ctx context.Context) error {
 
 // bring downloads the content, and hashes it meanwhile.
 func (f *fill) bring(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	hashed := make(chan error, 1)
-	go func() { hashed <- f.hash(ctx) }()
+	go func() {
+		err := f.hash(ctx)
+		if err != nil {
+			stop(err) // nothing more has to come
+		}
+		hashed <- err
+	}()
 	err := f.receive(ctx)
 	if err == nil {
 		f.progress.ended(f.total)
 	} else {
-		stop()
+		stop(err)
 	}
 	if hashErr := <-hashed; err == nil {
 		err = hashErr

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -308,4 +310,44 @@ func TestHammer(t *testing.T) {
 	if got := s.Usage(); got != want {
 		t.Errorf("Usage %+v, held are %+v", got, want)
 	}
+}
+
+// unread is a store that takes content, and gives none of it back.
+type unread struct{ store.Store }
+
+func (u unread) Stage(ctx context.Context, size int64) (store.Staged, error) {
+	staged, err := u.Store.Stage(ctx, size)
+	return unreadStaged{staged}, err
+}
+
+type unreadStaged struct{ store.Staged }
+
+func (u unreadStaged) Open() (store.Content, error) {
+	content, err := u.Staged.Open()
+	return unreadContent{content}, err
+}
+
+type unreadContent struct{ store.Content }
+
+func (unreadContent) ReadAt([]byte, int64) (int, error) { return 0, syscall.EIO }
+
+// TestHashFails: a fill whose bytes cannot be read back ends at once, not when all has come.
+func TestHashFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		content := storetest.Random(1, 2<<20)
+		c := newContents(t, unread{openDisk(t)}, cache.ContentOptions{})
+		src := &source{content: content.Bytes}
+		src.answer = func(ctx context.Context, _ int, offset int64) (cache.Part, error) {
+			part := src.part(offset)
+			feed := make(chan []byte, 1)
+			feed <- content.Bytes[:1<<20] // and then nothing more
+			part.Body = &fed{ctx: ctx, feed: feed}
+			return part, nil
+		}
+		r := fill(t, c, content.Digest, src)
+		if _, err := io.ReadAll(r); !errors.Is(err, cache.ErrStore) || !errors.Is(err, syscall.EIO) {
+			t.Errorf("read: %v, want ErrStore", err)
+		}
+		closeReader(t, r)
+	})
 }

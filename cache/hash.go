@@ -30,6 +30,9 @@ func (f *fill) hash(ctx context.Context) error {
 // hashTo hashes what is staged up to end, reading it into buf.
 func (f *fill) hashTo(ctx context.Context, end int64, buf []byte) error {
 	for f.hashed < end {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		n, err := f.own.ReadAt(buf[:min(int64(len(buf)), end-f.hashed)], f.hashed)
 		if n == 0 {
 			return storeError(ctx, "hash", fmt.Errorf("read staged content: %w", unexpected(err)))
