@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -58,11 +60,22 @@ func (s *Disk) settle(ctx context.Context, p place) error {
 	if err != nil {
 		return err
 	}
+	doomed := false
+	if r == nil {
+		if doomed, err = s.index.doomed(p.key); err != nil {
+			return err
+		}
+	}
 	info, err := s.root.Lstat(p.file)
 	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
 	case err != nil && !missing:
 		return err
+	case doomed && !missing:
+		if err := s.drop(p); err != nil { // it could not be removed before
+			return err
+		}
+		return ErrNotFound
 	case missing && r == nil:
 		return ErrNotFound
 	case missing:
@@ -104,8 +117,29 @@ func (s *Disk) drop(p place) error {
 	if err := s.unlink(p); err != nil {
 		return err
 	}
-	s.index.done.add(intents{doomed: [][]byte{p.key}})
+	s.removed(p)
 	return nil
+}
+
+// removed lets the notes of files that are gone be cleared, once no loss of power can bring
+// them back. Of folders that cannot be synced the notes stay, for the next start.
+func (s *Disk) removed(places ...place) {
+	slices.SortFunc(places, func(a, b place) int { return strings.Compare(a.dir, b.dir) })
+	var done intents
+	var dir string
+	var err error
+	for _, p := range places {
+		if p.dir != dir {
+			dir, err = p.dir, s.syncDir(p.dir)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				s.log.Error("folder could not be synced, the next start looks whether its files are gone", "folder", dir, "error", err)
+			}
+		}
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			done.doomed = append(done.doomed, p.key)
+		}
+	}
+	s.index.done.add(done)
 }
 
 // unlink removes whatever lies at the place of p.

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"fmt"
 	"math"
 	"time"
 )
@@ -115,7 +114,7 @@ func (s *Disk) evictSome(excess int64, run *eviction) (progress bool, err error)
 		}
 		p, err := locate(digestOf(k.key))
 		if err != nil {
-			return false, fmt.Errorf("%w: a key of %d bytes", ErrDamaged, len(k.key))
+			return false, err
 		}
 		// Whoever has it locked commits it, drops it or looks why it is not as it should be.
 		if release, free := s.locks.try(p.file); free {
@@ -127,7 +126,9 @@ func (s *Disk) evictSome(excess int64, run *eviction) (progress bool, err error)
 	if err != nil {
 		return false, err
 	}
-	return len(moved)+len(victims) > 0, s.remove(gone, run)
+	removed, err := s.remove(gone, run)
+	// Victims that were used meanwhile are not gone, and moved as well.
+	return len(moved)+len(victims)-len(gone)+len(removed) > 0, err
 }
 
 // forget drops the records of victims, but of those that were used meanwhile, and writes
@@ -160,24 +161,36 @@ func (s *Disk) forget(victims []victim, moved []moment) (gone []victim, err erro
 	return gone, err
 }
 
-// remove removes the files of what has no record any more.
-func (s *Disk) remove(gone []victim, run *eviction) error {
-	var done intents
+// remove removes the files of what has no record any more. What cannot be removed is held
+// still, and recorded again: as used last, so that it is not the next to be tried.
+func (s *Disk) remove(gone []victim, run *eviction) (removed []place, err error) {
+	var left []keyed
 	for _, v := range gone {
 		if err := s.unlink(v.place); err != nil {
-			// It is noted, and goes at the next start.
-			s.log.Error("evicted content could not be removed", "digest", v.place.digest, "error", err)
+			s.log.Error("content could not be evicted, it stays", "digest", v.place.digest, "error", err)
+			left = append(left, v.keyed)
 			continue
 		}
-		done.doomed = append(done.doomed, v.place.key)
+		removed = append(removed, v.place)
 		size := v.keyed.record.size
 		run.objects++
 		run.bytes += size
 		run.blocks += (size + blockBytes - 1) / blockBytes * blockBytes
 		s.metrics.evict(size)
 	}
-	s.index.done.add(done)
-	return nil
+	s.removed(removed...)
+	if len(left) == 0 {
+		return removed, nil
+	}
+	return removed, s.index.apply(func(t *tables) error {
+		for _, k := range left {
+			k.record.used = s.index.clock.now()
+			if err := t.put(k.key, k.record); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // freeNow tells how many bytes the file system has left, if a limit minds it.

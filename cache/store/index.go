@@ -172,13 +172,16 @@ func (x *index) following(from []byte, limit int) ([]keyed, error) {
 	return found, err
 }
 
-// oldest returns up to limit records, those used longest ago first.
+// oldest returns up to limit records, those used longest ago first, or ErrDamaged.
 func (x *index) oldest(limit int) ([]keyed, error) {
 	var found []keyed
 	err := x.view(func(tx *bolt.Tx) error {
 		records, c := tx.Bucket(recordsBucket), tx.Bucket(recencyBucket).Cursor()
 		for k, _ := c.First(); k != nil && len(found) < limit; k, _ = c.Next() {
 			used, key := decodeRecency(k)
+			if digestOf(key) == "" {
+				return fmt.Errorf("%w: %x is no use of anything; berth check --repair makes it again from the content", ErrDamaged, k)
+			}
 			r := decodeRecord(records.Get(key))
 			r.used = used
 			found = append(found, keyed{bytes.Clone(key), r})

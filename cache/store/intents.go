@@ -43,21 +43,37 @@ func (f *fulfilled) empty() bool {
 	return f.done.empty()
 }
 
-// unfulfilled returns up to limit of each kind of intent that the index holds.
-func (x *index) unfulfilled(limit int) (intents, error) {
+// unfulfilled returns up to limit of each kind of intent that the index holds, but those
+// for the keys in stuck.
+func (x *index) unfulfilled(limit int, stuck map[string]bool) (intents, error) {
 	var n intents
 	err := x.view(func(tx *bolt.Tx) error {
-		n = intents{arrived: firstKeys(tx.Bucket(arrivedBucket), limit), doomed: firstKeys(tx.Bucket(doomedBucket), limit)}
+		n = intents{
+			arrived: firstKeys(tx.Bucket(arrivedBucket), limit, stuck),
+			doomed:  firstKeys(tx.Bucket(doomedBucket), limit, stuck),
+		}
 		return nil
 	})
 	return n, err
 }
 
-func firstKeys(b *bolt.Bucket, limit int) [][]byte {
+func firstKeys(b *bolt.Bucket, limit int, but map[string]bool) [][]byte {
 	var keys [][]byte
 	c := b.Cursor()
 	for k, _ := c.First(); k != nil && len(keys) < limit; k, _ = c.Next() {
-		keys = append(keys, bytes.Clone(k))
+		if !but[string(k)] {
+			keys = append(keys, bytes.Clone(k))
+		}
 	}
 	return keys
+}
+
+// doomed tells whether the file of key is to be removed.
+func (x *index) doomed(key []byte) (found bool, err error) {
+	err = x.view(func(tx *bolt.Tx) error {
+		k, _ := tx.Bucket(doomedBucket).Cursor().Seek(key)
+		found = bytes.Equal(k, key)
+		return nil
+	})
+	return found, err
 }

@@ -7,49 +7,56 @@ import (
 
 // replay carries out what the last process noted and may not have come to: it ended
 // between a record and its file's name, or between a record's end and its file's. That is
-// as much as a few transactions hold, however much there is in the store.
+// as much as a few transactions hold, however much there is in the store. What the file
+// system does not let it look at or remove stays noted, for the next start.
 func (s *Disk) replay() error {
+	stuck := make(map[string]bool)
 	for {
-		n, err := s.index.unfulfilled(maxBatch)
+		n, err := s.index.unfulfilled(maxBatch, stuck)
 		if err != nil || n.empty() {
 			return err
 		}
-		var lost []place
-		for _, key := range n.arrived {
-			p, err := locate(digestOf(key))
-			if err != nil {
-				continue // not of ours; the note goes
-			}
-			whole, err := s.arrived(p)
-			if err != nil {
-				return err
-			}
-			if !whole {
-				lost = append(lost, p)
-				n.doomed = append(n.doomed, key)
-			}
+		lost, err := s.lost(&n, stuck)
+		if err != nil {
+			return err
 		}
-		if err := s.replayed(n, lost); err != nil {
+		if err := s.replayed(n, lost, stuck); err != nil {
 			return err
 		}
 	}
 }
 
-// arrived tells whether the file of p got its name, whole.
-func (s *Disk) arrived(p place) (bool, error) {
-	r, err := s.index.lookup(p.key)
-	if err != nil || r == nil {
-		return false, err
+// lost returns what was recorded and did not get its name, or not whole: that is doomed.
+func (s *Disk) lost(n *intents, stuck map[string]bool) (lost []place, err error) {
+	var arrived [][]byte
+	for _, key := range n.arrived {
+		p, err := locate(digestOf(key))
+		if err != nil {
+			arrived = append(arrived, key) // not of ours; the note goes
+			continue
+		}
+		r, err := s.index.lookup(key)
+		if err != nil {
+			return nil, err
+		}
+		info, err := s.root.Lstat(p.file)
+		switch missing := errors.Is(err, fs.ErrNotExist); {
+		case err != nil && !missing:
+			s.log.Error("whether content is there cannot be told, the next start looks again", "digest", p.digest, "error", err)
+			stuck[string(key)] = true
+			continue
+		case missing || r == nil || !info.Mode().IsRegular() || info.Size() != r.size:
+			lost = append(lost, p)
+			n.doomed = append(n.doomed, key)
+		}
+		arrived = append(arrived, key)
 	}
-	info, err := s.root.Lstat(p.file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil && info.Mode().IsRegular() && info.Size() == r.size, err
+	n.arrived = arrived
+	return lost, nil
 }
 
 // replayed drops the records of lost, removes the files of what is doomed, and clears n.
-func (s *Disk) replayed(n intents, lost []place) error {
+func (s *Disk) replayed(n intents, lost []place, stuck map[string]bool) error {
 	if len(lost) > 0 {
 		s.log.Info("content whose commit was cut short is dropped", "objects", len(lost))
 		err := s.index.apply(func(t *tables) error {
@@ -64,15 +71,22 @@ func (s *Disk) replayed(n intents, lost []place) error {
 			return err
 		}
 	}
+	var removed []place
+	done := intents{arrived: n.arrived}
 	for _, key := range n.doomed {
 		p, err := locate(digestOf(key))
 		if err != nil {
+			done.doomed = append(done.doomed, key)
 			continue
 		}
 		if err := s.unlink(p); err != nil {
-			return err
+			s.log.Error("content that is dropped could not be removed, the next start tries again", "digest", p.digest, "error", err)
+			stuck[string(key)] = true
+			continue
 		}
+		removed = append(removed, p)
 	}
-	s.index.done.add(n)
+	s.index.done.add(done)
+	s.removed(removed...)
 	return s.index.settle()
 }
