@@ -290,6 +290,7 @@ func TestMinFree(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		wantHeld(t, s)
 		keepAll(t, s, 0)
+		synctest.Wait() // the keeper looks at that very moment
 		others.Store(900_000)
 		if _, err := s.Stage(t.Context(), 1000); !errors.Is(err, store.ErrFull) {
 			t.Errorf("a full disk: %v, want ErrFull", err)

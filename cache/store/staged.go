@@ -184,22 +184,34 @@ func (s *stagedFile) commit(p place) error {
 		return err
 	}
 	err := s.disk.publish(s.name, p)
-	if err == nil {
-		s.setCommitted(p.file)
-		if err = s.disk.syncDir(p.dir); err == nil {
-			x.done.add(intents{arrived: [][]byte{p.key}})
-			return nil
-		}
-		// What may not be durable is not kept. Should this fail as well, the next start
-		// finds the file whole, or finds none.
-		s.setCommitted("")
-		err = errors.Join(err, s.disk.root.Rename(p.file, s.name))
+	if err != nil {
+		return errors.Join(err, s.retract(p, claimed, (*tables).remove))
 	}
-	s.reclaim(claimed)
-	return errors.Join(err, x.apply(func(t *tables) error {
+	s.setCommitted(p.file)
+	if err = s.disk.syncDir(p.dir); err == nil {
+		x.done.add(intents{arrived: [][]byte{p.key}})
+		return nil
+	}
+	// What may not be durable is not kept.
+	s.setCommitted("")
+	undo := (*tables).remove
+	if backErr := s.disk.root.Rename(p.file, s.name); backErr != nil {
+		err, undo = errors.Join(err, backErr), (*tables).doom
+	}
+	return errors.Join(err, s.retract(p, claimed, undo))
+}
+
+// retract takes back what commit recorded, and with it the claim to room. If that fails the
+// bytes count as held, until the record is found to have no file.
+func (s *stagedFile) retract(p place, claimed int64, undo func(t *tables, key []byte) error) error {
+	err := s.disk.index.apply(func(t *tables) error {
 		t.released -= claimed
-		return t.remove(p.key)
-	}))
+		return undo(t, p.key)
+	})
+	if err == nil {
+		s.reclaim(claimed)
+	}
+	return err
 }
 
 // Discard implements Staged.
