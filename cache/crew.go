@@ -87,8 +87,8 @@ func (c *crew) wanted() bool {
 	return c.want > 1
 }
 
-// blame returns the error of opening the source again. Who asked only because segments
-// ended badly may ask once more: without them there would have been no need to.
+// blame returns the error of opening the source again. Where segments ended badly it is a
+// break as theirs was: without them there would have been no need to ask.
 func (c *crew) blame(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

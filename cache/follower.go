@@ -13,8 +13,8 @@ import (
 
 // Reader reads one content, from the store or behind the fill that brings it in. Reading
 // past what has come waits for it, until the context that the Reader was opened with
-// ends. A Reader is for one goroutine; Close must be called, and only Size and Complete
-// may be called with it.
+// ends. A Reader is for one goroutine; Close must be called, and only Size may
+// be called with it.
 type Reader struct {
 	// ctx is in the struct because io's methods take none.
 	ctx     context.Context
@@ -69,14 +69,6 @@ func (r *Reader) Size() int64 {
 		return r.size
 	}
 	return r.fill.progress.total()
-}
-
-// Complete tells whether everything is here and verified.
-func (r *Reader) Complete() bool {
-	if r.stream != nil {
-		return r.stream.ended()
-	}
-	return r.fill == nil || r.fill.progress.complete()
 }
 
 // Err returns the error that reading ended with: the fill's, the store's or the

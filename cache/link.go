@@ -60,8 +60,3 @@ func (x *Index) PutLink(ctx context.Context, r Repository, kind Kind, d digest.D
 	save(ctx, x, k, l)
 	x.memory.Set(key("known", r.Upstream, r.Name), true)
 }
-
-// DropLink forgets that r contains d.
-func (x *Index) DropLink(ctx context.Context, r Repository, kind Kind, d digest.Digest) {
-	x.drop(ctx, linkKey(r, kind, d))
-}

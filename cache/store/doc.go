@@ -2,8 +2,7 @@
 //
 // [Store] is the interface; [Disk] is the implementation on a local file system. The
 // interface is drawn so that an object store fits as well: nothing is visible before
-// Commit, nothing is renamed by the caller, content is immutable, and an implementation
-// that can send a client elsewhere for the bytes says so with [Redirector].
+// Commit, nothing is renamed by the caller, and content is immutable.
 //
 // The store trusts nothing it is told about content and verifies nothing either: the
 // caller (package cache) hashes what it writes and commits only what matches.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -68,10 +67,4 @@ type Store interface {
 // Usage is what a store holds.
 type Usage struct {
 	Objects, Bytes int64
-}
-
-// Redirector is an optional ability of a Store: to name a URL where the client can fetch
-// the bytes itself. An empty URL means: serve them.
-type Redirector interface {
-	RedirectURL(r *http.Request, d digest.Digest) (string, error)
 }
