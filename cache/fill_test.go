@@ -344,10 +344,13 @@ func TestHashFails(t *testing.T) {
 			part.Body = &fed{ctx: ctx, feed: feed}
 			return part, nil
 		}
-		r := fill(t, c, content.Digest, src)
-		if _, err := io.ReadAll(r); !errors.Is(err, cache.ErrStore) || !errors.Is(err, syscall.EIO) {
-			t.Errorf("read: %v, want ErrStore", err)
+		r, err := c.Fill(t.Context(), content.Digest, src)
+		if err == nil { // the first byte was quicker
+			_, err = io.ReadAll(r)
+			closeReader(t, r)
 		}
-		closeReader(t, r)
+		if !errors.Is(err, cache.ErrStore) || !errors.Is(err, syscall.EIO) {
+			t.Errorf("%v, want ErrStore", err)
+		}
 	})
 }
