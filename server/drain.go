@@ -64,6 +64,3 @@ func (s *Server) calm(ctx context.Context, within time.Duration) {
 		}
 	}
 }
-
-// Running is how many connections have a request running.
-func (s *Server) Running() int { return s.connections.count()[http.StateActive] }
