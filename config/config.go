@@ -15,13 +15,13 @@ const Forever time.Duration = math.MaxInt64
 
 // Config is a whole configuration, complete with defaults and free of faults.
 type Config struct {
-	// Listen is the address of registry, API and web pages, as host:port. The host may be
+	// Listen is the address of the registry, as host:port. The host may be
 	// empty (every address), the port 0 (any free one). Default 127.0.0.1:5000.
 	Listen string
 	// TLS is the certificate with which Listen is served; none, and it is plain HTTP.
 	TLS TLS
-	// MaxConnections is how many connections of clients may be open at once; 0, the default,
-	// leaves that to what the system allows the process.
+	// MaxConnections is how many connections of clients may be open at once, and how many
+	// of their requests run; 0, the default, leaves that to what the system allows the process.
 	MaxConnections int
 	// Drain is how long Berth may take to stop, for pulls to finish. Default 30 s.
 	Drain time.Duration

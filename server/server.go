@@ -38,7 +38,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Metrics may be nil; they are of one Server.
 	Metrics *Metrics
-	// MaxConnections is how many connections may be open at once; 0 is 1000.
+	// MaxConnections is how many connections may be open at once, and how many requests may
+	// run on all of them together; 0 is 1000.
 	MaxConnections int
 	// WriteStall is how long an answer, or each stretch of it that the handler sets a
 	// deadline for, may take; 0 is a minute. Over HTTP/2 the handler sets every deadline.
@@ -57,6 +58,7 @@ type Server struct {
 	counts      func(*http.Request) bool
 	logger      *slog.Logger
 	connections *connections
+	requests    *requests
 	secure      bool
 
 	draining atomic.Bool
@@ -79,6 +81,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{handler: o.Handler, counts: o.Counts, logger: o.Logger, secure: o.Certificate != nil}
 	s.connections = newConnections(o.MaxConnections, o.Metrics, o.Logger)
+	s.requests = newRequests(o.MaxConnections, o.Logger)
 	s.http = &http.Server{
 		Handler:     s,
 		ReadTimeout: requestBound,
@@ -103,8 +106,11 @@ func New(o Options) *Server {
 	return s
 }
 
-// Limit changes how many connections may be open at once.
-func (s *Server) Limit(connections int) { s.connections.limit(connections) }
+// Limit changes how many connections may be open, and how many requests run, at once.
+func (s *Server) Limit(connections int) {
+	s.connections.limit(connections)
+	s.requests.limit(connections)
+}
 
 // Serve answers on l until Drain or Close, when it returns nil, or until l fails. It closes l.
 func (s *Server) Serve(l net.Listener) error {
@@ -134,6 +140,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		//nolint:errcheck // a stream that is gone needs none
 		http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	}
+	if !s.requests.enter(r.Context()) {
+		panic(http.ErrAbortHandler) // else an empty 200 goes to a client that only half left
+	}
+	defer s.requests.leave()
 	s.handler.ServeHTTP(w, r)
 }
 

@@ -16,8 +16,9 @@ const (
 	fallbackDescriptors = 1024
 )
 
-// maxConnections is how many clients may be connected: a connection and the file that is
-// sent over it are a descriptor each, upstreams and our own files the rest.
+// maxConnections is how many clients may be connected, and how many requests may run: a
+// connection and the file that a request sends are a descriptor each. Blobs that are being
+// fetched, two each, and our own files have what the others leave.
 func maxConnections(cfg *config.Config, logger *slog.Logger) int {
 	allowed := descriptors()
 	if cfg.MaxConnections == 0 {
