@@ -18,9 +18,9 @@ type lanes struct {
 
 // carrier chooses the transport of a request, and returns what is to be called, once or
 // more, when it is over. HTTP/2 has everything on one connection, which registries throttle
-// and where manifests queue behind layers: only one blob at a time goes with it, so that a
-// single small one needs no handshake. Others, and what another host stores, have
-// connections of their own.
+// and where manifests queue behind layers: one blob at a time goes with it, so that a single
+// small one needs no handshake. Others, and what another host stores, have connections of
+// their own, up to maxOwn; those beyond share it after all.
 func (c *Client) carrier(t trip) (transport *http.Transport, release func()) {
 	if t.alone {
 		return c.alone, func() {}

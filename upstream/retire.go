@@ -1,8 +1,9 @@
 package upstream
 
 // Retire says that the Client gets no new work. It goes on answering whoever has it still,
-// and keeps no connection for the next request: idle ones are closed now, others when their
-// request ends, and those of a late request after a minute and a half.
+// and keeps no connection for long: idle ones are closed now, those of HTTP/1 that have a
+// request when it ends. Those of HTTP/2, and all once a late request has come, are closed
+// when they were idle for a minute and a half.
 func (c *Client) Retire() {
 	c.transport.CloseIdleConnections()
 	c.alone.CloseIdleConnections()
