@@ -218,6 +218,7 @@ func (f *fill) fetch(ctx context.Context) error {
 	if err := f.staged.Commit(ctx, f.digest); err != nil {
 		// The followers have their bytes; the next one to ask starts again.
 		f.contents.trouble.failed(f.digest, fmt.Errorf("%w: %w", ErrStore, err))
+		f.contents.metrics.pass(err)
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func NewMetrics(r prometheus.Registerer, usage func() store.Usage) *Metrics {
 	m.lastRound = factory.NewGauge(prometheus.GaugeOpts{
 		Name: "berth_scrub_last_round_timestamp_seconds", Help: "When all content had been read again last; 0 is never.",
 	})
-	for _, reason := range []string{reasonFull, reasonReadOnly, reasonFiles, reasonOther} {
+	for _, reason := range []string{reasonFull, reasonTooLarge, reasonReadOnly, reasonFiles, reasonOther} {
 		m.unstored.WithLabelValues(reason)
 	}
 	for _, op := range []string{opRead, opWrite, opDelete, opScan} {

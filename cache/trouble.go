@@ -68,16 +68,22 @@ func (t *trouble) unstored(d digest.Digest, cause error) {
 
 // complain logs trouble with the store, now and then: while it lasts, every pull has it.
 func (t *trouble) complain(d digest.Digest, err error) {
+	reason := storeReason(err)
+	if reason == reasonTooLarge {
+		t.log.Debug("content is larger than all that may be held, it is passed on", "digest", d, "error", err)
+		return
+	}
 	now, last := time.Now().UnixNano(), t.told.Load()
 	if since := now - last; since >= 0 && since < int64(complainEvery) || !t.told.CompareAndSwap(last, now) {
 		return
 	}
-	t.log.Error("content is not stored, pulls go on without", "reason", storeReason(err), "digest", d, "error", err)
+	t.log.Error("content is not stored, pulls go on without", "reason", reason, "digest", d, "error", err)
 }
 
 // The reasons of berth_unstored_pulls_total.
 const (
 	reasonFull     = "full"
+	reasonTooLarge = "too_large" // as configured: nobody has to do anything
 	reasonReadOnly = "read_only"
 	reasonFiles    = "open_files"
 	reasonOther    = "other"
@@ -86,6 +92,8 @@ const (
 // storeReason classes an error of the store by what a person has to do about it.
 func storeReason(err error) string {
 	switch {
+	case errors.Is(err, store.ErrTooLarge):
+		return reasonTooLarge
 	case errors.Is(err, store.ErrFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return reasonFull
 	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):

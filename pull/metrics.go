@@ -23,4 +23,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
+// Begin has the counts of an upstream that has a credential start at zero, so that their
+// first step can be seen.
+func (m *Metrics) Begin(upstream string) { m.credentials.WithLabelValues(upstream) }
+
 func (m *Metrics) refused(u *catalog.Upstream) { m.credentials.WithLabelValues(u.Name).Inc() }

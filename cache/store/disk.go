@@ -102,11 +102,20 @@ func (s *Disk) prepare(dir string) error {
 	if s.index, err = openIndex(filepath.Join(dir, indexFile), s.room.account); err != nil {
 		return err
 	}
+	if s.index.usage() == (Usage{}) && HasContent(dir) {
+		s.log.Warn("content lies here that the index, which is new, does not know: each object counts once it was asked for; berth check --repair records all at once", "folder", dir)
+	}
 	return s.replay()
 }
 
-// Limit changes the limits. What they ask for is done behind the caller's back.
-func (s *Disk) Limit(l Limits) { s.room.limit(l) }
+// Limit changes the limits. What they ask for is done behind the caller's back. The log
+// hears of limits within which nothing can be kept.
+func (s *Disk) Limit(l Limits) {
+	s.room.limit(l)
+	if err := s.room.closedTo(s.freeNow()); err != nil {
+		s.log.Warn("nothing can be kept within these limits, pulls go on without", "error", err)
+	}
+}
 
 // Close releases the folder. Content that is open stays readable; every method returns
 // ErrClosed from then on.

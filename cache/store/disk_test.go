@@ -319,7 +319,7 @@ func TestOpenDiskErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 			return dir
-		}, "not writable by user"},
+		}, "not usable by user"},
 		{"index that is none", func(t *testing.T, parent string) string {
 			if err := os.WriteFile(filepath.Join(parent, "index.db"), []byte(strings.Repeat("nonsense", 2000)), 0o600); err != nil {
 				t.Fatal(err)

@@ -40,7 +40,7 @@ func Hint(path string, err error) string {
 	case errors.Is(err, syscall.EIO):
 		return ": the disk does not work: look at the kernel's log"
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Sprintf(": not writable by user %d%s: change its owner, or run as the owner", os.Geteuid(), owner(path))
+		return fmt.Sprintf(": not usable by user %d%s: change its owner, or run as the owner", os.Geteuid(), owner(path))
 	}
 	return ""
 }

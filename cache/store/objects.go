@@ -7,7 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"os"
 	"path"
+	"path/filepath"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -88,6 +90,29 @@ func (s *Disk) Files(ctx context.Context) iter.Seq2[digest.Digest, error] {
 			}
 		}
 	}
+}
+
+// HasContent tells whether any content lies in the store's folder dir, recorded or not. It
+// needs no lock.
+func HasContent(dir string) bool {
+	for name := range algorithms {
+		shards, err := filepath.Glob(filepath.Join(dir, name, "[0-9a-f][0-9a-f]"))
+		if err != nil {
+			panic(err) // the pattern is wrong
+		}
+		for _, shard := range shards {
+			f, err := os.Open(shard)
+			if err != nil {
+				continue
+			}
+			names, _ := f.Readdirnames(1) //nolint:errcheck // no name is told with one
+			f.Close()
+			if len(names) > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // filesIn yields those of one folder; more is false when the caller has had enough.

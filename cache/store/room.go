@@ -11,6 +11,9 @@ import (
 // ErrFull says that there is no room for content, nor any that eviction could make.
 var ErrFull = errors.New("no room for content")
 
+// ErrTooLarge is the ErrFull of content that is larger than all that may be held.
+var ErrTooLarge = fmt.Errorf("%w of that size", ErrFull)
+
 // Limits bound what a store holds.
 type Limits struct {
 	// MaxBytes is how many bytes of content may be held, content on its way in included;
@@ -125,6 +128,13 @@ func (m *room) want() {
 	}
 }
 
+// closedTo is an ErrFull if there is room for nothing, whatever went.
+func (m *room) closedTo(free int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.never(1, free)
+}
+
 // limit changes the limits.
 func (m *room) limit(l Limits) {
 	m.mu.Lock()
@@ -211,6 +221,9 @@ func (m *room) fits(bytes, free int64) bool {
 // can: content on its way in cannot. mu is held.
 func (m *room) never(bytes, free int64) error {
 	l := m.limits
+	if l.MaxBytes > 0 && bytes > l.MaxBytes {
+		return fmt.Errorf("%w: %d bytes, the limit for all content is %d", ErrTooLarge, bytes, l.MaxBytes)
+	}
 	if l.MaxBytes > 0 && bytes > l.MaxBytes-m.reserved {
 		return fmt.Errorf("%w: the limit is %d bytes, %d of them are on their way in", ErrFull, l.MaxBytes, m.reserved)
 	}

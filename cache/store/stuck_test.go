@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -138,4 +139,45 @@ func mustKeepIn(t *testing.T, dir string, c storetest.Content) {
 	s := openDisk(t, dir)
 	mustKeep(t, s, c)
 	mustClose(t, s)
+}
+
+// TestIndexLost: content that no index knows is told of, at the start alone.
+func TestIndexLost(t *testing.T) {
+	dir := t.TempDir()
+	mustKeepIn(t, dir, kilo(0))
+	for _, test := range []struct {
+		lost bool
+		want int
+	}{{false, 0}, {true, 1}} {
+		if test.lost {
+			if err := os.Remove(filepath.Join(dir, "index.db")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var log bytes.Buffer
+		s, err := store.OpenDisk(dir, store.DiskOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustClose(t, s)
+		if got := strings.Count(log.String(), "berth check --repair"); got != test.want {
+			t.Errorf("lost %t: the log: %s", test.lost, log.String())
+		}
+	}
+}
+
+// TestTooLarge: content that is larger than the limit is another matter than a full store.
+func TestTooLarge(t *testing.T) {
+	s := limited(t, t.TempDir(), store.Limits{MaxBytes: 1000})
+	if _, err := s.Stage(t.Context(), 1001); !errors.Is(err, store.ErrTooLarge) || !errors.Is(err, store.ErrFull) {
+		t.Errorf("%v, want ErrTooLarge", err)
+	}
+	staged, err := s.Stage(t.Context(), 600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer discarded(t, staged)
+	if _, err := s.Stage(t.Context(), 600); errors.Is(err, store.ErrTooLarge) || !errors.Is(err, store.ErrFull) {
+		t.Errorf("%v, want ErrFull alone", err)
+	}
 }

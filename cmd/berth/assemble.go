@@ -33,6 +33,7 @@ type berth struct {
 	facts   state.Store
 	logger  *slog.Logger
 	access  *proxy.AccessLog
+	pulls   *pull.Metrics
 	closers []func(ctx context.Context) error
 }
 
@@ -83,12 +84,13 @@ func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth,
 		Store: disk, BytesPerSecond: cfg.Cache.Scrub, Logger: logger, Metrics: counts,
 	})
 	b.closing(func() error { b.scrub.Close(); return nil })
+	b.pulls = pull.NewMetrics(b.metrics)
 	if err := b.reconfigure(cfg); err != nil {
 		return b, err
 	}
 	puller := pull.New(pull.Options{
 		Contents: contents, Index: index,
-		Logger: logger, Metrics: pull.NewMetrics(b.metrics),
+		Logger: logger, Metrics: b.pulls,
 	})
 	b.closing(func() error { puller.Close(); return nil })
 	b.handler = proxy.New(proxy.Options{
@@ -106,6 +108,11 @@ func (b *berth) reconfigure(cfg *config.Config) error {
 	snapshot, err := newSnapshot(cfg, clients)
 	if err != nil {
 		return err
+	}
+	for _, u := range cfg.Upstreams {
+		if u.Username != "" {
+			b.pulls.Begin(u.Name)
+		}
 	}
 	b.catalog.Replace(snapshot)
 	b.fleet.enlist(clients)

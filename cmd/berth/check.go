@@ -48,7 +48,7 @@ func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	said, err := dataCondition(ctx, cfg.Data)
+	said, err := dataCondition(ctx, cfg)
 	if err != nil {
 		return err
 	}

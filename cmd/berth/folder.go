@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-cache/berth/cache/store"
+	"github.com/berth-cache/berth/config"
 	"github.com/berth-cache/berth/state"
 )
 
@@ -52,7 +53,8 @@ const lookBound = 300 * time.Millisecond
 
 // dataCondition tells in a sentence how the data folder is, without changing or locking
 // anything. The error is what would keep Berth from using it.
-func dataCondition(ctx context.Context, dir string) (string, error) {
+func dataCondition(ctx context.Context, cfg *config.Config) (string, error) {
+	dir := cfg.Data
 	switch err := usable(dir); {
 	case errors.Is(err, fs.ErrNotExist):
 		return "The data folder does not exist yet: it is made at the start.", nil
@@ -73,27 +75,47 @@ func dataCondition(ctx context.Context, dir string) (string, error) {
 			damage = errors.Join(damage, fmt.Errorf("%w; stop Berth if it runs, then run berth check --repair", err))
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
 		case err != nil:
-			return "", fmt.Errorf("%w%s", err, store.Hint(dir, err))
+			return "", fmt.Errorf("%w%s", err, store.Hint(path, err))
 		}
 	}
 	if damage != nil {
 		return "", damage
 	}
-	free, err := freeSpace(dir)
-	if err != nil {
+	content := filepath.Join(dir, "content")
+	if err := foldersBelow(content); err != nil {
 		return "", err
 	}
+	said := "The data folder looks well"
 	if used {
-		return fmt.Sprintf("The data folder is in use by a Berth that runs; %s are free.", free), nil
+		said = "The data folder is in use by a Berth that runs"
 	}
-	return fmt.Sprintf("The data folder looks well; %s are free.", free), nil
-}
-
-// freeSpace is what this user may still write to the file system of dir, in words.
-func freeSpace(dir string) (string, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
 		return "", fmt.Errorf("data folder %s: %w", dir, err)
 	}
-	return fmt.Sprintf("%.1f GiB", float64(s.Bavail)*float64(s.Bsize)/(1<<30)), nil
+	said += fmt.Sprintf("; %.1f GiB are free.", float64(s.Bavail)*float64(s.Bsize)/(1<<30))
+	if all := float64(s.Blocks) * float64(s.Bsize); all <= float64(cfg.Cache.MinFree) {
+		said += fmt.Sprintf("\nNothing can be kept there: the file system has %.1f GiB in all, and cache.min_free wants as much to stay free. Lower it.", all/(1<<30))
+	}
+	if info, err := os.Stat(filepath.Join(content, "index.db")); (err != nil || info.Size() == 0) && store.HasContent(content) {
+		said += "\nContent lies there that no index knows, so that it does not count: berth check --repair makes a new index from it."
+	}
+	return said, nil
+}
+
+// foldersBelow tells whether this user may use the folders of the content folder, such as
+// those that a Berth of another user made.
+func foldersBelow(content string) error {
+	for _, pattern := range []string{"", "staging", "sha*", "sha*/??"} {
+		found, err := filepath.Glob(filepath.Join(content, pattern))
+		if err != nil {
+			return err
+		}
+		for _, dir := range found {
+			if err := usable(dir); err != nil {
+				return fmt.Errorf("folder %s%s: %w", dir, store.Hint(dir, err), err)
+			}
+		}
+	}
+	return nil
 }

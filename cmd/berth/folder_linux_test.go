@@ -36,15 +36,15 @@ func TestDataFolderThatCannotBeUsed(t *testing.T) {
 		"read-only":        {func(t *testing.T) string { return mounted(t, unix.MS_RDONLY, "") }, 0, []string{"data folder ", "mount it writable"}},
 		"below read-only":  {func(t *testing.T) string { return join(mounted(t, unix.MS_RDONLY, ""), "data") }, 0, []string{"data folder ", "mount it writable"}},
 		"full":             {func(t *testing.T) string { d := mounted(t, 0, "size=64k"); stuffed(t, d); return d }, 0, []string{"full: free some space"}},
-		"another's":        {func(t *testing.T) string { return private(t, "") }, 65534, []string{"data folder ", "not writable by user 65534 (it belongs to user 0)", "change its owner"}},
-		"below another's":  {func(t *testing.T) string { return join(private(t, ""), "data") }, 65534, []string{"data folder ", "not writable by user 65534"}},
+		"another's":        {func(t *testing.T) string { return private(t, "") }, 65534, []string{"data folder ", "not usable by user 65534 (it belongs to user 0)", "change its owner"}},
+		"below another's":  {func(t *testing.T) string { return join(private(t, ""), "data") }, 65534, []string{"data folder ", "not usable by user 65534"}},
 		"content a file":   {func(t *testing.T) string { return holding(t, "content", "") }, 0, []string{"content folder ", "a file is in the way"}},
 		"state a folder":   {func(t *testing.T) string { return holding(t, "state.db/x", "") }, 0, []string{"state.db", "a folder is in the way"}},
 		"state damaged":    {func(t *testing.T) string { return holding(t, "state.db", strings.Repeat("no database ", 2000)) }, 0, []string{"state.db", "file damaged", "berth check --repair"}},
 		"state cut":        {func(t *testing.T) string { return holding(t, "state.db", "short") }, 0, []string{"state.db", "file damaged", "berth check --repair"}},
 		"index damaged":    {func(t *testing.T) string { return holding(t, "content/index.db", strings.Repeat("no database ", 2000)) }, 0, []string{"index.db", "berth check --repair"}},
 		"index a folder":   {func(t *testing.T) string { return holding(t, "content/index.db/x", "") }, 0, []string{"index.db", "a folder is in the way"}},
-		"state another's":  {func(t *testing.T) string { return private(t, "state.db") }, 65534, []string{"state.db", "not writable by user 65534 (it belongs to user 0)"}},
+		"state another's":  {func(t *testing.T) string { return private(t, "state.db") }, 65534, []string{"state.db", "not usable by user 65534 (it belongs to user 0)"}},
 		"lock is a folder": {func(t *testing.T) string { return holding(t, "content/lock/x", "") }, 0, []string{"content folder", "a folder is in the way"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -72,6 +72,8 @@ func TestRepairOfDamage(t *testing.T) {
 		t.Errorf("what was moved aside: %d bytes, %v", len(b), err)
 	}
 	wantCheck(t, folder, 0, []string{"The data folder looks well"})
+	must(t, os.Remove(filepath.Join(folder, "data", "content", "index.db")))
+	wantCheck(t, folder, 0, []string{"The data folder looks well", "Content lies there that no index knows"})
 	wantCheck(t, folder, 0, []string{"3 objects are whole", "0 were damaged"}, "--repair")
 
 	hub.Reset()
@@ -80,6 +82,33 @@ func TestRepairOfDamage(t *testing.T) {
 	if n := hub.Count("GET blob"); n != 1 {
 		t.Errorf("%d blobs were fetched again, want the damaged one", n)
 	}
+}
+
+// What another user's Berth left is found before it is asked for.
+func TestCheckOfFoldersOfAnotherUser(t *testing.T) {
+	data := holding(t, "content/sha256/ab/x", "")
+	for _, dir := range []string{data, filepath.Join(data, "content"), filepath.Join(data, "content", "sha256")} {
+		must(t, os.Chmod(dir, 0o777)) //nolint:gosec // for the other user
+	}
+	config := written(t, "data: "+data+"\n")
+	must(t, os.Chmod(config, 0o644)) //nolint:gosec // for the other user
+	got := runsAs(t, 65534, "check", "--config", config)
+	if want := filepath.Join(data, "content/sha256/ab") + ": not usable by user 65534 (it belongs to user 0)"; got.Status != 1 || !strings.Contains(got.Errors, want) {
+		t.Errorf("status %d, errors %q; want 1 and %q", got.Status, got.Errors, want)
+	}
+}
+
+// A limit that lets nothing be kept is told by the check, and by the log at the start.
+func TestMinFreeThatLeavesNothing(t *testing.T) {
+	folder := t.TempDir()
+	config := upstreamOf(upstreamtest.New(t).Start(t), "") + "cache: {min_free: 1000000GiB}\n"
+	p := start(t, folder, config)
+	p.signal(t, syscall.SIGTERM)
+	p.wantExit(t, 0)
+	if want := "nothing can be kept within these limits"; strings.Count(p.log(), want) != 1 {
+		t.Errorf("the log does not say once that %s:\n%s", want, p.log())
+	}
+	wantCheck(t, folder, 0, []string{"Nothing can be kept there", "cache.min_free"})
 }
 
 // A folder in use is left alone, and a check does not disturb who uses it.

@@ -49,8 +49,7 @@ func serve(ctx context.Context, from source, out io.Writer) (err error) {
 	if err != nil {
 		return errors.Join(err, b.close(ctx))
 	}
-	b.logger.Info("serving", "address", d.address.String(), "tls", cfg.TLS.Cert != "", "data", cfg.Data, "state", stateName(cfg), "version", version(),
-		"try", "docker pull "+d.address.String()+"/library/alpine")
+	b.logger.Info("serving", "address", d.address.String(), "tls", cfg.TLS.Cert != "", "data", cfg.Data, "state", stateName(cfg), "version", version())
 	m := newManager(os.Getenv("NOTIFY_SOCKET"), b.logger)
 	m.serving = "Serving on " + d.address.String()
 	m.ready("")
