@@ -46,7 +46,7 @@ func TestFaultsOfSyntax(t *testing.T) {
 		},
 		{
 			"alias to nothing", "listen: :1\nupstreams:\n  a: {password: *x}\n",
-			"berth.yaml:3: is not valid YAML: unknown anchor 'x' referenced; write the value out, or in quotes if it starts with *",
+			"berth.yaml:3: is not valid YAML: alias of nothing; write the value out, or in quotes if it starts with *",
 		},
 		{
 			"unknown escape", "listen: :1\ndata: \"C:\\data\"\n",
@@ -93,8 +93,8 @@ func TestFaultsOfStructure(t *testing.T) {
 		{"list for a value", "listen: [a]\n", "berth.yaml:1: listen: is a list; write a single value"},
 		{"block for a value", "listen:\n  a: b\n", "berth.yaml:1: listen: is a block of keys; write a single value"},
 		{"value for a block", "log: info\n", "berth.yaml:1: log: is a single value; write keys with their values, one a line and indented"},
-		{"tag on a value", "listen: !x :1\n", `berth.yaml:1: listen: has the YAML tag "!x"; remove the tag`},
-		{"tag on a block", "log: !x {}\n", `berth.yaml:1: log: has the YAML tag "!x"; remove the tag`},
+		{"tag on a value", "listen: !x :1\n", `berth.yaml:1: listen: has a YAML tag; remove the tag, or put the value in quotes if it starts with !`},
+		{"tag on a block", "log: !x {}\n", `berth.yaml:1: log: has a YAML tag; remove the tag`},
 		{"number for text", "data: 0123\n", "berth.yaml:1: data: is a number where text belongs; put it in quotes"},
 		{"boolean for text", "data: true\n", "berth.yaml:1: data: is true or false where text belongs; put it in quotes"},
 		{"date for text", "data: 2026-01-01\n", "berth.yaml:1: data: is a date where text belongs; put it in quotes"},

@@ -19,7 +19,7 @@ func (v value) word(into *string) bool {
 	switch v.node.ShortTag() {
 	case "!!str", "!!int", "!!float", "!!bool", "!!timestamp":
 	default:
-		return v.faultf("has the YAML tag %s; remove the tag", show(v.node.Tag))
+		return v.faultf("has a YAML tag; remove the tag, or put the value in quotes if it starts with !")
 	}
 	text, faults := expand(v.node.Value, v.env)
 	for _, fault := range faults {

@@ -52,6 +52,16 @@ func TestSecretNeverShows(t *testing.T) {
 	}
 }
 
+// YAML takes some passwords without quotes for something else, whose name its parser repeats.
+func TestPasswordThatIsYAMLIsNotRepeated(t *testing.T) {
+	for _, value := range []string{"*hunter2", "&hunter2", "!hunter2", "!!hunter2", "!hunter2 x", "!<hunter2> x", "!a!hunter2 x", "*hunter2: x", "%hunter2", "@hunter2", "!hunter2 {}", "!hunter2 []"} {
+		_, err := config.Parse("berth.yaml", []byte("upstreams:\n  a:\n    url: https://a.test\n    username: me\n    password: "+value+"\n"), nil)
+		if err == nil || strings.Contains(err.Error(), hunter2) || !strings.HasPrefix(err.Error(), "berth.yaml:5: ") {
+			t.Errorf("password: %s: %v", value, err)
+		}
+	}
+}
+
 func TestSecretReveals(t *testing.T) {
 	var zero config.Secret
 	s := config.NewSecret(hunter2)

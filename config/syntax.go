@@ -27,7 +27,7 @@ var remedies = []remedy{
 	{"could not find expected ':'", "write key: value, with a space after the colon"},
 	{"found character that cannot start any token", "indent with spaces, not tabs, and put values that start with any of @ ` % in quotes"},
 	{"found unexpected end of stream", "close the quote"},
-	{"unknown anchor", "write the value out, or in quotes if it starts with *"},
+	{"alias", "write the value out, or in quotes if it starts with *"},
 	{"", "check quotes, colons and indentation"},
 }
 
@@ -42,11 +42,14 @@ func (d *decoder) syntaxFault(data []byte, err error) {
 			reported = n
 		}
 	}
+	line := correct(data, reported, problem)
+	if strings.HasPrefix(problem, "unknown anchor") {
+		problem = "alias of nothing" // the parser's words repeat it, and it may be a password that starts with *
+	}
 	i := slices.IndexFunc(remedies, func(r remedy) bool { return strings.HasPrefix(problem, r.problem) })
 	// The parser may stand behind the last newline, where an editor has no line.
 	last := 1 + bytes.Count(bytes.TrimRight(data, "\r\n"), []byte("\n"))
-	line := min(correct(data, reported, problem), last)
-	d.fault(line, "", fmt.Sprintf("is not valid YAML: %s; %s", problem, remedies[i].write))
+	d.fault(min(line, last), "", fmt.Sprintf("is not valid YAML: %s; %s", problem, remedies[i].write))
 }
 
 // correct returns the line where the mistake is. The parser's own line is right only for
