@@ -6,9 +6,14 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// tellBound is how long a manager that does not listen is waited for: pulls go on, but not
+// a reload, a stop or the watchdog's look.
+const tellBound = time.Second
 
 // manager is who started us and wants to know how we are: systemd, by the protocol of
 // sd_notify(3). A manager without an address is nobody.
@@ -16,10 +21,11 @@ type manager struct {
 	address string // of a datagram socket: a path, or a name after an @
 	logger  *slog.Logger
 	serving string // the status while all is well
+	bound   time.Duration
 }
 
 func newManager(address string, logger *slog.Logger) *manager {
-	return &manager{address: address, logger: logger}
+	return &manager{address: address, logger: logger, bound: tellBound}
 }
 
 // ready says that we serve, and something else that is to be known, if anything is.
@@ -56,7 +62,9 @@ func (m *manager) tell(lines ...string) {
 	// Go takes a name after an @ for one in Linux's abstract name space, as systemd does.
 	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: m.address, Net: "unixgram"})
 	if err == nil {
-		_, err = c.Write([]byte(strings.Join(lines, "\n")))
+		if err = c.SetWriteDeadline(time.Now().Add(m.bound)); err == nil {
+			_, err = c.Write([]byte(strings.Join(lines, "\n")))
+		}
 		err = errors.Join(err, c.Close())
 	}
 	if err != nil {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -96,6 +98,20 @@ func TestManagerThatIsGone(t *testing.T) {
 	p := start(t, t.TempDir(), upstreamOf("http://127.0.0.1:1", ""), "NOTIFY_SOCKET=/nowhere/at/all")
 	p.want(t, p.url+"/v2/", 200, nil)
 	p.wantLog(t, `"msg":"service manager cannot be told","error":"dial unixgram /nowhere/at/all`)
+}
+
+// The queue of a socket that nobody reads fills up, and then a write to it waits.
+func TestManagerThatDoesNotListen(t *testing.T) {
+	s := newSystemd(t, filepath.Join(t.TempDir(), "notify"))
+	var log bytes.Buffer
+	m := newManager(s.address, slog.New(slog.NewTextHandler(&log, nil)))
+	m.bound = time.Millisecond
+	for log.Len() == 0 {
+		m.alive()
+	}
+	if !strings.Contains(log.String(), "i/o timeout") {
+		t.Error(log.String())
+	}
 }
 
 func TestWatchdogOfAnother(t *testing.T) {
