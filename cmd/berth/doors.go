@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -97,9 +98,13 @@ func (d *doors) close(ctx context.Context, within time.Duration) error {
 	return err
 }
 
-// isPull tells whether a request is part of a pull, after which more may come. Pings are
-// what load balancers send as well.
-func isPull(r *http.Request) bool { return strings.TrimSuffix(r.URL.Path, "/") != "/v2" }
+// isPull tells whether a request is part of a pull, after which more may come: for a manifest
+// or a blob. Pings are what load balancers send as well, with any path before /v2/.
+func isPull(r *http.Request) bool {
+	folder, reference := path.Split(r.URL.Path)
+	return reference != "" && strings.Contains(folder, "/v2/") &&
+		(strings.HasSuffix(folder, "/manifests/") || strings.HasSuffix(folder, "/blobs/"))
+}
 
 func listen(ctx context.Context, key, address string) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)

@@ -33,7 +33,10 @@ func TestProfiles(t *testing.T) {
 
 func TestWhatCountsAsAPull(t *testing.T) {
 	for path, want := range map[string]bool{
-		"/v2": false, "/v2/": false, "/v2/app/manifests/1": true, "/hub/v2/app/tags/list": true, "/hub/v2/": true,
+		"/v2": false, "/v2/": false, "/hub/v2/": false, "/hub/v2": false,
+		"/v2/app/manifests/1": true, "/v2/a/b/blobs/sha256:0": true, "/hub/v2/app/manifests/1": true, "/hub/v2/app/blobs/sha256:0": true,
+		"/v2/app/tags/list": false, "/v2/manifests/tags/list": false, "/v2/app/referrers/sha256:0": false,
+		"/v2/_catalog": false, "/v2/app/blobs/": false, "/manifests/1": false, "/": false,
 	} {
 		if got := isPull(httptest.NewRequest(http.MethodGet, path, http.NoBody)); got != want {
 			t.Errorf("%s is a pull: %t", path, got)
