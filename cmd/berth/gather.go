@@ -37,7 +37,7 @@ type gatherer struct {
 	mu    sync.Mutex // guards everything below, never while out is written to
 	lines []byte
 	lost  int
-	err   error // of the last write that failed
+	err   error // of the last write
 }
 
 // newGatherer writes to out until Close.
@@ -130,19 +130,19 @@ func (g *gatherer) flush(spare []byte) []byte {
 	if len(lines) == 0 {
 		return lines
 	}
-	if _, err := g.out.Write(lines); err != nil {
-		g.mu.Lock()
-		g.err = err
+	_, err := g.out.Write(lines)
+	g.mu.Lock()
+	if g.err = err; err != nil {
 		g.lost += bytes.Count(lines, []byte{'\n'})
-		g.mu.Unlock()
 	}
+	g.mu.Unlock()
 	if cap(lines) > 4*gatherBytes {
 		return nil
 	}
 	return lines
 }
 
-// Close writes what waits, and returns the error of the last write that failed.
+// Close writes what waits, and returns the error of the last write.
 func (g *gatherer) Close() error {
 	g.end()
 	select {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"sync"
@@ -116,6 +117,40 @@ func TestLogThatNobodyTakes(t *testing.T) {
 			t.Errorf("%d lines written, %d lost, want %d", written, g.lost, want)
 		}
 	})
+}
+
+// A disk that was full for a while is no reason to end with an error.
+func TestLogThatCanBeWrittenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &bunches{err: errors.New("disk full")}
+		g := newGatherer(out)
+		for _, line := range []string{"lost\n", "there\n"} {
+			if _, err := g.Write([]byte(line)); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(gatherFor)
+			synctest.Wait()
+			out.mu.Lock()
+			out.err = nil
+			out.mu.Unlock()
+		}
+		if err := g.Close(); err != nil || g.lost != 1 {
+			t.Errorf("Close: %v, %d lines lost, want one", err, g.lost)
+		}
+	})
+}
+
+// A pipe without a reader would end the process with SIGPIPE.
+func TestLogWhoseReaderHasGone(t *testing.T) {
+	p := start(t, t.TempDir(), upstreamOf("http://127.0.0.1:1", ""))
+	must(t, p.stdout.Close())
+	eventually(t, "a line is lost", func() bool {
+		p.want(t, p.url+"/v2/", 200, nil)
+		_, metrics, err := p.get(p.ops + "/metrics")
+		must(t, err)
+		return !bytes.Contains(metrics, []byte("\nberth_log_lost_lines_total 0\n"))
+	})
+	p.want(t, p.url+"/v2/", 200, nil)
 }
 
 func TestLogThatCannotBeWritten(t *testing.T) {

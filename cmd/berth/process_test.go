@@ -28,6 +28,8 @@ type process struct {
 	// url and ops are the base URLs of the registry and of its health checks.
 	url, ops string
 	client   http.Client
+	stdout   io.Closer     // our end of it
+	serving  chan struct{} // closed when url and ops are known
 	ended    chan struct{} // closed when the process has ended
 	errors   bytes.Buffer  // standard error, to be read after that
 
@@ -61,31 +63,44 @@ func configure(t *testing.T, folder, keys string) string {
 func start(t *testing.T, folder, keys string, environment ...string) *process {
 	t.Helper()
 	path := configure(t, folder, keys)
-	p := &process{command: command(t, "serve", "--config", path), ended: make(chan struct{})}
+	p := &process{command: command(t, "serve", "--config", path)}
 	p.command.Env = append(p.command.Env, environment...)
+	p.run(t)
+	p.serves(t)
+	return p
+}
+
+// run runs the command until it ends or the test does.
+func (p *process) run(t *testing.T) {
+	t.Helper()
+	p.ended, p.serving = make(chan struct{}), make(chan struct{})
 	p.client.Transport = &http.Transport{DisableKeepAlives: true, DisableCompression: true}
 	p.command.Stderr = &p.errors
 	out, err := p.command.StdoutPipe()
 	must(t, err)
+	p.stdout = out
 	must(t, p.command.Start())
-	serving := make(chan struct{})
-	go p.follow(t, out, serving)
+	go p.follow(t, out)
 	t.Cleanup(func() {
 		if err := p.command.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			t.Error(err)
 		}
 		<-p.ended
 	})
+}
+
+// serves waits until the program does.
+func (p *process) serves(t *testing.T) {
+	t.Helper()
 	select {
-	case <-serving:
+	case <-p.serving:
 	case <-p.ended:
 		t.Fatalf("the program ended: %s\n%s%s", p.command.ProcessState, p.log(), p.errors.String())
 	}
-	return p
 }
 
 // follow reads the log to its end, and the addresses out of it, and waits for the process.
-func (p *process) follow(t *testing.T, out io.Reader, serving chan<- struct{}) {
+func (p *process) follow(t *testing.T, out io.Reader) {
 	defer close(p.ended)
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		p.mu.Lock()
@@ -106,7 +121,7 @@ func (p *process) follow(t *testing.T, out io.Reader, serving chan<- struct{}) {
 			if line.TLS {
 				p.url = "https://" + line.Address
 			}
-			close(serving)
+			close(p.serving)
 		}
 	}
 	if err := p.command.Wait(); err != nil && p.command.ProcessState == nil {

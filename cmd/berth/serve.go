@@ -30,6 +30,8 @@ func (b *berth) tryState(ctx context.Context) {
 
 // serve runs a cache until ctx ends, then lets pulls finish within a bound.
 func serve(ctx context.Context, from source, out io.Writer) (err error) {
+	// Whoever takes the log may go; without this, so would we at the next line.
+	signal.Ignore(syscall.SIGPIPE)
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
