@@ -15,6 +15,8 @@ const Forever time.Duration = math.MaxInt64
 
 // Config is a whole configuration, complete with defaults and free of faults.
 type Config struct {
+	// Empty tells that the file holds nothing, not even {}: all of it is defaults.
+	Empty bool
 	// Listen is the address of the registry, as host:port. The host may be
 	// empty (every address), the port 0 (any free one). Default 127.0.0.1:5000.
 	Listen string
@@ -28,7 +30,7 @@ type Config struct {
 	// Ops is the address of metrics and health checks, as host:port, and differs from
 	// Listen. Empty, which only `ops: ""` gives, means none. Default 127.0.0.1:5001.
 	Ops string
-	// PProf serves Go's profiles, and memory dumps that hold credentials, at Ops. Default:
+	// PProf serves Go's profiles at Ops. Default:
 	// where Ops is a loopback address.
 	PProf bool
 	// Data is the folder that holds content and embedded state. A relative path in a file

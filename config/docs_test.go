@@ -54,8 +54,8 @@ func TestManualWritesOutTheDefaults(t *testing.T) {
 	_, examples := manual(t)
 	const everything = 1 // the second example
 	got := parse(t, examples[everything])
-	if diff := cmp.Diff(parse(t, ""), got); diff != "" {
-		t.Errorf("an empty file differs from the manual's defaults (-empty +manual):\n%s", diff)
+	if diff := cmp.Diff(parse(t, "{}"), got); diff != "" {
+		t.Errorf("a file of {} differs from the manual's defaults (-empty +manual):\n%s", diff)
 	}
 }
 

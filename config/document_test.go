@@ -105,6 +105,7 @@ func TestFileThatSaysNothingHasTheDefaults(t *testing.T) {
 	want := config.Default()
 	want.Data = "/var/lib/berth"
 	for _, text := range []string{"", "\n\n", "# only this\n", "---\n", "{}", "\ufeff"} {
+		want.Empty = text != "{}"
 		if diff := cmp.Diff(want, parse(t, text)); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", text, diff)
 		}

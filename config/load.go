@@ -85,7 +85,7 @@ func (d *decoder) config(data []byte) (*Config, error) {
 	if len(d.faults) > 0 {
 		return nil, d.faults.sorted()
 	}
-	c.Files = d.files
+	c.Files, c.Empty = d.files, root.node == nil
 	return c, nil
 }
 

@@ -73,7 +73,10 @@ func (r *reloader) reload(asked bool) {
 	if asked || r.failure == "" {
 		r.manager.reloading()
 	}
-	next, err := r.from.load()
+	next, err := r.from.again()
+	if err == nil && next.Empty && !r.current.Empty { // a slip, or a full disk: nobody means all defaults
+		err = config.Faults{{File: r.from.path, Message: "is empty; write {} into it to have all defaults"}}
+	}
 	if err == nil {
 		err = r.apply(next)
 	}

@@ -160,6 +160,55 @@ func TestFaultyConfigurationIsRefusedWhole(t *testing.T) {
 	p.want(t, p.url+"/v2/app/manifests/1", 200, image.Manifest)
 }
 
+func TestEmptiedConfigurationIsRefused(t *testing.T) {
+	hub := upstreamtest.New(t)
+	image := hub.AddImage("app", "1")
+	folder := t.TempDir()
+	p := start(t, folder, upstreamOf(hub.Start(t), ""))
+	for _, text := range []string{"", "# upstreams:\n", "---\n"} {
+		must(t, os.WriteFile(filepath.Join(folder, "berth.yaml"), []byte(text), 0o600))
+		p.reload(t, "refused")
+	}
+	p.wantLog(t, `"fault":"is empty; write {} into it to have all defaults"`)
+	p.want(t, p.url+"/v2/app/manifests/1", 200, image.Manifest)
+	must(t, os.WriteFile(filepath.Join(folder, "berth.yaml"), []byte("{}\n"), 0o600))
+	p.reload(t, "applied")
+}
+
+// Opening a pipe waits for whoever writes to it.
+func TestConfigurationThatBecomesAPipe(t *testing.T) {
+	hub := upstreamtest.New(t)
+	image := hub.AddImage("app", "1")
+	folder := t.TempDir()
+	p := start(t, folder, upstreamOf(hub.Start(t), ""))
+	path := filepath.Join(folder, "berth.yaml")
+	must(t, os.Remove(path))
+	must(t, syscall.Mkfifo(filepath.Join(folder, "pipe"), 0o600))
+	must(t, os.Symlink("pipe", path))
+	p.reload(t, "refused")
+	p.wantLog(t, `"fault":"is no regular file`)
+	p.want(t, p.url+"/v2/app/manifests/1", 200, image.Manifest)
+	p.signal(t, syscall.SIGTERM)
+	p.wantExit(t, 0)
+}
+
+// What comes out of a pipe is the configuration until the end.
+func TestConfigurationOutOfAPipe(t *testing.T) {
+	p := &process{command: command(t, "serve", "--config", "/dev/stdin")}
+	text := "listen: 127.0.0.1:0\nops: 127.0.0.1:0\ndata: " + t.TempDir() + "\nlog: {format: json}\ndrain: 1s\n" + upstreamOf("http://127.0.0.1:1", "")
+	in, err := p.command.StdinPipe()
+	must(t, err)
+	p.run(t)
+	_, err = io.WriteString(in, text)
+	must(t, err)
+	must(t, in.Close())
+	p.serves(t)
+	p.reload(t, "refused")
+	p.want(t, p.url+"/v2/", 200, nil)
+	p.signal(t, syscall.SIGTERM)
+	p.wantExit(t, 0)
+}
+
 func TestKeysThatNeedARestart(t *testing.T) {
 	folder := t.TempDir()
 	p := start(t, folder, upstreamOf("http://127.0.0.1:1", ""))

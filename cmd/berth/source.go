@@ -25,6 +25,15 @@ func (s source) load() (*config.Config, error) {
 	return cfg, err
 }
 
+// again reads the configuration for another time, which a pipe does not have: it may never
+// be written to again, and whoever opens it waits.
+func (s source) again() (*config.Config, error) {
+	if info, err := os.Stat(s.path); err == nil && !info.Mode().IsRegular() {
+		return nil, config.Faults{{File: s.path, Message: "is no regular file, which can be read at the start alone; restart berth"}}
+	}
+	return s.load()
+}
+
 // maxFile is more than any file of a configuration may have.
 const maxFile = 8 << 20
 
