@@ -5,8 +5,8 @@ import (
 	"net/http/pprof"
 )
 
-const noProfiles = "profiles are off: memory dumps hold credentials. `pprof: true` serves them to whoever reaches `ops`;\n" +
-	"without it they are served where `ops` is a loopback address\n"
+const noProfiles = "profiles are off: they tell what berth does and how it was started, and slow it down.\n" +
+	"`pprof: true` serves them to whoever reaches `ops`; without it they are served where `ops` is a loopback address\n"
 
 // handleProfiles serves Go's profiles below /debug/pprof/, or says why not.
 func handleProfiles(mux *http.ServeMux, on bool) {
