@@ -21,7 +21,6 @@ func (h *Handler) manifest(w *response, r *http.Request, q pull.Query) error {
 	w.values.set(header, keyDigest, string(m.Digest))
 	w.values.set(header, keyETag, etag)
 	if m.Outcome == pull.Stale {
-		// podman, skopeo and containerd show this to whoever pulls.
 		header.Set("Warning", `299 - "served from cache, last confirmed `+strconv.Itoa(int(m.Age.Seconds()))+` s ago: `+m.Detail+`"`)
 	}
 	if matches(r.Header.Get("If-None-Match"), etag) {

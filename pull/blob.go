@@ -31,7 +31,7 @@ func (p *Puller) Blob(ctx context.Context, q Query) (*Blob, error) {
 		return &Blob{Origin: Origin{Upstream: at.from.Name, Outcome: Miss}, Digest: q.Digest, Reader: fill, Size: fill.Size()}, nil
 	}
 	b, err := p.serve(ctx, q, at.from, newSource(p, q, at.from))
-	if err == nil && at.filled {
+	if err == nil && at.filled && b.Outcome != Unstored {
 		b.Outcome = Joined // though the fill may be over by now
 	}
 	return b, err
