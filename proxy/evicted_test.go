@@ -57,8 +57,8 @@ func TestContentLargerThanTheCache(t *testing.T) {
 				t.Errorf("the large layer: %s", a.Header.Get("Cache-Status"))
 			}
 		}
-		if n := r.values()["berth_unstored_pulls_total{reason=full}"]; n != 2 {
-			t.Errorf("%v unstored pulls are counted as for want of room", n)
+		if n := r.values()["berth_unstored_pulls_total{reason=too_large}"]; n != 2 {
+			t.Errorf("%v unstored pulls are counted as of content that is too large", n)
 		}
 		synctest.Wait()
 		hub.Stop()
