@@ -30,8 +30,7 @@ type Config struct {
 	// Ops is the address of metrics and health checks, as host:port, and differs from
 	// Listen. Empty, which only `ops: ""` gives, means none. Default 127.0.0.1:5001.
 	Ops string
-	// PProf serves Go's profiles at Ops. Default:
-	// where Ops is a loopback address.
+	// PProf serves Go's profiles at Ops. Default: where Ops is a loopback address.
 	PProf bool
 	// Data is the folder that holds content and embedded state. A relative path in a file
 	// starts at the file's folder, and Load makes it absolute. Default /var/lib/berth; ./berth-data without a file.
