@@ -179,7 +179,7 @@ var pieces = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 // relay copies what may be slow to come, which is not the client's fault: each piece has its
 // time from when it is there.
 func (w *response) relay(src io.Reader) (int64, error) {
-	piece := pieces.Get().(*[32 << 10]byte)
+	piece := pieces.Get().(*[32 << 10]byte) //nolint:errcheck // the pool holds nothing else
 	defer pieces.Put(piece)
 	return io.CopyBuffer(struct{ io.Writer }{w}, src, piece[:])
 }

@@ -42,18 +42,50 @@ func (r *rig) getSecure(path string) (int, string, error) {
 	return response.StatusCode, string(body), err
 }
 
+// framed opens a connection whose frames the test writes itself.
+func framed(t *testing.T) *tls.Conn {
+	t.Helper()
+	r, trusting := newSecureRig(t, server.Options{})
+	trusting.NextProtos = []string{"h2"}
+	c := tls.Client(r.dial(t), trusting)
+	t.Cleanup(func() { c.Close() })
+	noSettings := "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	if _, err := io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+noSettings); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Nothing can come between the parts of a header, the answer to a ping included.
+func TestHeaderOverHTTP2ThatNeverEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := framed(t)
+		began := time.Now()
+		trickled := make(chan struct{})
+		go func() {
+			defer close(trickled)
+			for b := []byte("\x00\x40\x00\x01\x04\x00\x00\x00\x01"); ; b = []byte{0} {
+				if _, err := c.Write(b); err != nil {
+					return
+				}
+				time.Sleep(time.Second)
+			}
+		}()
+		//nolint:errcheck // it may end in any way, but it has to
+		io.Copy(io.Discard, c)
+		if took := time.Since(began); took < 45*time.Second || took > 46*time.Second {
+			t.Errorf("closed after %s, want 45 s", took)
+		}
+		c.Close()
+		<-trickled
+	})
+}
+
 // A connection makes us keep a buffer for the largest frame that it may send.
 func TestFramesAreSmall(t *testing.T) {
 	const maxFrameSize = 5 // the setting's number, RFC 9113, 6.5.2
 	synctest.Test(t, func(t *testing.T) {
-		r, trusting := newSecureRig(t, server.Options{})
-		trusting.NextProtos = []string{"h2"}
-		c := tls.Client(r.dial(t), trusting)
-		defer c.Close()
-		noSettings := "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-		if _, err := io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+noSettings); err != nil {
-			t.Fatal(err)
-		}
+		c := framed(t)
 		header := make([]byte, 9)
 		if _, err := io.ReadFull(c, header); err != nil || header[3] != 4 {
 			t.Fatalf("%x is no frame of settings, %v", header, err)
