@@ -152,6 +152,8 @@ func TestKilledInMidFill(t *testing.T) {
 		p := start(t, folder, upstreamOf(url, ""))
 		p.want(t, blobURL(p, "app", keptDigest), 200, kept)
 		p.wantObjects(t, 1)
+		// It is counted when it is recorded, and has its name after that.
+		eventually(t, "it has left staging", func() bool { return staged(t, folder) == 0 })
 		body, _ := p.begin(t, blobURL(p, "app", tornDigest), at/2)
 		if n := staged(t, folder); n != 1 {
 			t.Errorf("%d files in staging during one fill", n)
