@@ -94,6 +94,17 @@ func TestManagerIsTold(t *testing.T) {
 	}
 }
 
+// Without a file there is nothing to read again, which is over at once.
+func TestManagerIsToldOfAReloadOfNothing(t *testing.T) {
+	address := filepath.Join(t.TempDir(), "notify")
+	s := newSystemd(t, address)
+	logger := slog.New(slog.DiscardHandler)
+	r := &reloader{cache: &berth{logger: logger}, manager: newManager(address, logger)}
+	r.reload(true)
+	s.eventuallyHears(t, "RELOADING=1")
+	s.eventuallyHears(t, "READY=1")
+}
+
 func TestManagerThatIsGone(t *testing.T) {
 	p := start(t, t.TempDir(), upstreamOf("http://127.0.0.1:1", ""), "NOTIFY_SOCKET=/nowhere/at/all")
 	p.want(t, p.url+"/v2/", 200, nil)

@@ -68,6 +68,8 @@ func (r *reloader) look() {
 func (r *reloader) reload(asked bool) {
 	if r.from.path == "" {
 		r.cache.logger.Info("there is no configuration file to read again")
+		r.manager.reloading()
+		r.manager.ready("") // or the service manager waits for it
 		return
 	}
 	if asked || r.failure == "" {

@@ -31,7 +31,7 @@ func (s source) again() (*config.Config, error) {
 	if info, err := os.Stat(s.path); err == nil && !info.Mode().IsRegular() {
 		return nil, config.Faults{{File: s.path, Message: "is no regular file, which can be read at the start alone; restart berth"}}
 	}
-	return s.load()
+	return config.Load(s.path, os.LookupEnv)
 }
 
 // maxFile is more than any file of a configuration may have.
