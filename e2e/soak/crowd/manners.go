@@ -2,10 +2,12 @@ package crowd
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -62,8 +64,11 @@ func (c *Crowd) Dribbling(tb testing.TB, n int, tick time.Duration) {
 }
 
 // Flooding has n clients send one header after the other that is too much: a megabyte of
-// it, or thousands of lines.
-func (c *Crowd) Flooding(n int) {
+// it, or thousands of lines. They go on until they are stopped, which waits for their end,
+// or the crowd goes home.
+func (c *Crowd) Flooding(n int) (stop func()) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	var flooding sync.WaitGroup
 	long := "x: " + strings.Repeat("a", 1<<20) + "\r\n\r\n"
 	var many strings.Builder
 	for i := range 12_000 {
@@ -72,8 +77,8 @@ func (c *Crowd) Flooding(n int) {
 	many.WriteString("\r\n")
 	for i := range n {
 		flood := []string{long, many.String()}[i%2]
-		c.doing.Go(func() {
-			for c.ctx.Err() == nil {
+		flooding.Go(func() {
+			for ctx.Err() == nil {
 				line, connected := c.flood("GET /v2/ HTTP/1.1\r\nHost: crowd\r\n" + flood)
 				c.mu.Lock()
 				c.floods[line]++
@@ -84,6 +89,8 @@ func (c *Crowd) Flooding(n int) {
 			}
 		})
 	}
+	c.doing.Go(flooding.Wait)
+	return func() { cancel(); flooding.Wait() }
 }
 
 // flood sends a header and returns the first line of the answer, or what there was instead.
