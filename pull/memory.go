@@ -1,12 +1,14 @@
 package pull
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/maypok86/otter/v2"
 
 	"github.com/berth-cache/berth/catalog"
+	"github.com/berth-cache/berth/upstream"
 )
 
 // absences remembers for a while, in this process, what upstreams said is not there.
@@ -74,27 +76,54 @@ func later(t time.Time, d time.Duration) time.Time {
 	return t.Add(d)
 }
 
-// limits remembers which upstreams asked to be left alone, and until when.
+// limits remembers which upstreams asked to be left alone, and until when: altogether, or
+// with pulls.
 type limits struct {
-	mu    sync.Mutex // guards until
-	until map[string]time.Time
+	mu           sync.Mutex // guards both
+	until, pulls map[string]time.Time
 }
 
-func newLimits() *limits { return &limits{until: map[string]time.Time{}} }
+func newLimits() *limits {
+	return &limits{until: map[string]time.Time{}, pulls: map[string]time.Time{}}
+}
 
-func (l *limits) learn(u *catalog.Upstream, wait time.Duration) {
+func (l *limits) learn(u *catalog.Upstream, what upstream.Limit, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if what == upstream.PullLimit {
+		l.pulls[u.ID] = time.Now().Add(wait)
+		return
+	}
 	l.until[u.ID] = time.Now().Add(wait)
 }
 
 // left is how long u still wants to be left alone; zero or less: not at all.
-func (l *limits) left(u *catalog.Upstream) time.Duration {
+func (l *limits) left(u *catalog.Upstream) time.Duration { return l.of(l.until, u) }
+
+// pull is how long u does not want to be pulled from: that is what GETs of manifests are.
+func (l *limits) pull(u *catalog.Upstream, r upstream.Request) time.Duration {
+	if r.Kind != upstream.KindManifest || r.Method != "GET" {
+		return 0
+	}
+	return l.of(l.pulls, u)
+}
+
+func (l *limits) of(until map[string]time.Time, u *catalog.Upstream) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	until, ok := l.until[u.ID]
+	at, ok := until[u.ID]
 	if !ok {
 		return 0
 	}
-	return time.Until(until)
+	return time.Until(at)
+}
+
+// limited is the answer of an upstream that is not asked, since it wants to be left alone.
+func limited(u *catalog.Upstream, what upstream.Limit, wait time.Duration) *upstream.Error {
+	e := &upstream.Error{Upstream: u.Name, Class: upstream.Limited, Limit: what, RetryAfter: wait}
+	e.Message = fmt.Sprintf("asked to be left alone for another %s", wait.Round(time.Second))
+	if what == upstream.PullLimit {
+		e.Message = fmt.Sprintf("has no pulls left for another %s", wait.Round(time.Second))
+	}
+	return e
 }

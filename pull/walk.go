@@ -3,7 +3,6 @@ package pull
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -126,9 +125,7 @@ func (p *Puller) remembered(s search, u *catalog.Upstream) error {
 		return e
 	}
 	if wait := p.limits.left(u); wait > 0 {
-		e.Class, e.RetryAfter = upstream.Limited, wait
-		e.Message = fmt.Sprintf("asked to be left alone for another %s", wait.Round(time.Second))
-		return e
+		return limited(u, upstream.RequestLimit, wait)
 	}
 	return nil
 }
@@ -174,7 +171,7 @@ func (p *Puller) judge(ctx context.Context, s search, u *catalog.Upstream, err e
 		v.reason = Refused
 	case upstream.Limited:
 		v.reason = Limited
-		p.limits.learn(u, e.RetryAfter)
+		p.limits.learn(u, e.Limit, e.RetryAfter)
 	default:
 		v.reason = Unavailable
 		p.logger.Warn("upstream is ill", "upstream", u.Name, "error", err)
@@ -200,6 +197,9 @@ func (p *Puller) ask(ctx context.Context, u *catalog.Upstream, r upstream.Reques
 	client, ok := u.Client.(Upstream)
 	if !ok {
 		return nil, &upstream.Error{Upstream: u.Name, Class: upstream.Unavailable, Message: "is not set up in this process"}
+	}
+	if wait := p.limits.pull(u, r); wait > 0 {
+		return nil, limited(u, upstream.PullLimit, wait)
 	}
 	return client.Do(ctx, r)
 }

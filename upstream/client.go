@@ -43,6 +43,7 @@ type Client struct {
 	// alone has no HTTP/2, so that of requests at the same time each has a connection.
 	alone *http.Transport
 	lanes lanes
+	rate  rateLimit
 	keys  *keyring
 	log   *slog.Logger
 }
@@ -107,6 +108,9 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	resp, fault := c.do(ctx, r)
 	if fault != nil {
 		c.cfg.Metrics.request(c.cfg.Name, r.Kind, fault.Status, time.Since(began))
+		if fault.Class == Limited {
+			c.cfg.Metrics.limited(c.cfg.Name, fault.Limit)
+		}
 		return nil, fault
 	}
 	c.cfg.Metrics.request(c.cfg.Name, r.Kind, resp.Status, time.Since(began))
@@ -142,6 +146,7 @@ func (c *Client) ask(ctx context.Context, r Request) (*http.Response, *Error) {
 		if resp, err = c.send(ctx, c.trip(r, l)); err != nil {
 			break
 		}
+		c.noteRateLimit(r, resp)
 		if usable(r, resp.StatusCode) {
 			c.keys.worked(l, r.Repository)
 			return resp, nil

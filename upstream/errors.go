@@ -67,6 +67,8 @@ type Error struct {
 	Message string
 	// RetryAfter is how long the upstream wants to be left alone; set for Limited.
 	RetryAfter time.Duration
+	// Limit is what there was too much of; set for Limited.
+	Limit Limit
 	// HTML: the answer was a web page, so a portal or a firewall may have written it.
 	HTML bool
 	// Repository: the repository is meant, not the reference alone.

@@ -12,6 +12,9 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	tokens   *prometheus.CounterVec
 	fetched  *prometheus.CounterVec
+	refused  *prometheus.CounterVec
+
+	limit, remaining, window, source *prometheus.GaugeVec
 }
 
 // NewMetrics makes the metrics and registers them; it panics if they are there already.
@@ -32,7 +35,18 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Bytes read of the bodies of good answers, by upstream and kind of request.",
 		}, []string{"upstream", "kind"}),
 	}
-	reg.MustRegister(m.duration, m.tokens, m.fetched)
+	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "berth_upstream_limited_total",
+		Help: "Answers 429 by upstream and limit: pulls (Docker Hub's), abuse (too many from one address) or requests.",
+	}, []string{"upstream", "limit"})
+	gauge := func(name, help string, more ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "berth_upstream_ratelimit_" + name, Help: help}, append([]string{"upstream"}, more...))
+	}
+	m.limit = gauge("limit", "How many pulls an upstream allows in a window, as it last told.")
+	m.remaining = gauge("remaining", "How many of them are left, as it last told.")
+	m.window = gauge("window_seconds", "How long the window is.")
+	m.source = gauge("source", "Whom the upstream counts, an address or an account; always 1.", "source")
+	reg.MustRegister(m.duration, m.tokens, m.fetched, m.refused, m.limit, m.remaining, m.window, m.source)
 	return m
 }
 
@@ -61,4 +75,33 @@ func (m *Metrics) fetchedBytes(upstream string, kind Kind) func(int) {
 	}
 	counter := m.fetched.WithLabelValues(upstream, kind.String())
 	return func(n int) { counter.Add(float64(n)) }
+}
+
+func (m *Metrics) limited(upstream string, l Limit) {
+	if m != nil {
+		m.refused.WithLabelValues(upstream, l.String()).Inc()
+	}
+}
+
+func (m *Metrics) rateLimit(upstream string, l RateLimit) {
+	if m == nil {
+		return
+	}
+	m.limit.WithLabelValues(upstream).Set(float64(l.Limit))
+	m.remaining.WithLabelValues(upstream).Set(float64(l.Remaining))
+	if l.Window > 0 {
+		m.window.WithLabelValues(upstream).Set(l.Window.Seconds())
+	}
+	if l.Source != "" {
+		m.source.WithLabelValues(upstream, l.Source).Set(1)
+	}
+}
+
+// unlimited forgets what upstream told of a limit.
+func (m *Metrics) unlimited(upstream string) {
+	if m != nil {
+		for _, g := range []*prometheus.GaugeVec{m.limit, m.remaining, m.window, m.source} {
+			g.DeletePartialMatch(prometheus.Labels{"upstream": upstream})
+		}
+	}
 }

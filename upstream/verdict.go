@@ -21,6 +21,9 @@ func (c *Client) judge(ctx context.Context, r Request, l login, f answerFault) *
 		e.Repository = f.code == "NAME_UNKNOWN"
 	case f.status == http.StatusTooManyRequests:
 		e.limit(c.base.Host, f)
+		if r.Kind == KindManifest && r.Method == http.MethodGet && !f.elsewhere {
+			e.Limit = limitOf(f)
+		}
 	case f.elsewhere:
 		e.Message = fmt.Sprintf("%s: the host it redirects to answered %d", c.base.Host, f.status)
 	case f.status == http.StatusForbidden && f.html:
@@ -125,7 +128,7 @@ func (c *Client) missingOrPrivate() string {
 
 // limit makes e of a 429 of host.
 func (e *Error) limit(host string, f answerFault) {
-	e.Class, e.RetryAfter = Limited, f.retryAfter
+	e.Class, e.Limit, e.RetryAfter = Limited, RequestLimit, f.retryAfter
 	if e.RetryAfter <= 0 {
 		e.RetryAfter = defaultRetryAfter
 	}
