@@ -208,6 +208,9 @@ func TestListValidityAndStaleLists(t *testing.T) {
 		r.tells(r.get("/v2/other/tags/list"), failed(503, "UNAVAILABLE", "unavailable", "5"))
 
 		hub.Resume()
+		time.Sleep(time.Minute)
+		r.get(path) // as long as it is down nobody waits for it
+		time.Sleep(time.Minute)
 		release := make(chan struct{})
 		hub.Fail(nil, upstreamtest.Fault{Release: release, StallAfter: -1})
 		began := time.Now()

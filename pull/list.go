@@ -55,7 +55,7 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 	wait := ctx
 	if _, ok := at.stale(nil); ok {
 		var cancel context.CancelFunc
-		wait, cancel = context.WithDeadline(ctx, fl.began.Add(checkBound))
+		wait, cancel = context.WithDeadline(ctx, fl.began.Add(patience(from)))
 		defer cancel()
 	}
 	got, err := fl.wait(wait)

@@ -19,6 +19,8 @@ const (
 	// checkBound is how long a check of something we hold may keep a client waiting:
 	// connecting, token and every candidate together. Then the copy is served.
 	checkBound = 4 * time.Second
+	// ailingBound is the same while the upstream is known to be ill.
+	ailingBound = 25 * time.Millisecond
 	// askBound ends work that no upstream timeout ended; blobs are bound by progress.
 	askBound = 5 * time.Minute
 )
@@ -29,6 +31,8 @@ type Upstream interface {
 	// Do returns an *upstream.Error for every answer but 200 and 206. The caller closes
 	// the Response's Body, which ctx bounds.
 	Do(ctx context.Context, r upstream.Request) (*upstream.Response, error)
+	// Ailing tells whether asking is likely to bring nothing, or nothing soon.
+	Ailing() bool
 }
 
 var _ Upstream = (*upstream.Client)(nil)

@@ -12,6 +12,8 @@ import (
 // untouched is an upstream that nobody may ask.
 type untouched struct{ t *testing.T }
 
+func (untouched) Ailing() bool { return false }
+
 func (u untouched) Do(context.Context, upstream.Request) (*upstream.Response, error) {
 	u.t.Error("a second connection was asked for")
 	return nil, &upstream.Error{Class: upstream.Limited}

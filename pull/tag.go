@@ -171,11 +171,19 @@ func (p *Puller) resolve(ctx context.Context, q Query, at pointed, held bool) (r
 	if held {
 		if _, ok := at.stale(nil); ok {
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, fl.began.Add(checkBound))
+			ctx, cancel = context.WithDeadline(ctx, fl.began.Add(patience(at.from)))
 			defer cancel()
 		}
 	}
 	return fl.wait(ctx)
+}
+
+// patience is how long a client with something to fall back on waits for u.
+func patience(u *catalog.Upstream) time.Duration {
+	if client, ok := u.Client.(Upstream); ok && client.Ailing() {
+		return ailingBound
+	}
+	return checkBound
 }
 
 // find walks the candidates for a tag and moves the pointer.

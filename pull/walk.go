@@ -174,6 +174,9 @@ func (p *Puller) judge(ctx context.Context, s search, u *catalog.Upstream, err e
 		p.limits.learn(u, e.Limit, e.RetryAfter)
 	default:
 		v.reason = Unavailable
+		if errors.Is(err, upstream.ErrDown) {
+			break // which has been told
+		}
 		p.logger.Warn("upstream is ill", "upstream", u.Name, "error", err)
 	}
 	return v

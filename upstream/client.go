@@ -44,6 +44,7 @@ type Client struct {
 	alone *http.Transport
 	lanes lanes
 	rate  rateLimit
+	hosts *breakers
 	keys  *keyring
 	log   *slog.Logger
 }
@@ -68,6 +69,7 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Credential.Password != "" {
 		c.secrets = append(c.secrets, cfg.Credential.Password, url.QueryEscape(cfg.Credential.Password))
 	}
+	c.hosts = newBreakers(cfg.Name, cfg.Logger, cfg.Metrics)
 	c.keys = newKeyring(c)
 	return c, nil
 }
@@ -199,5 +201,6 @@ func (c *Client) trip(r Request, l login) trip {
 	return trip{
 		method: r.Method, url: r.url(c.base), header: h,
 		blob: r.Kind == KindBlob && r.Method == http.MethodGet, alone: r.Length > 0,
+		goesOn: r.Offset > 0,
 	}
 }

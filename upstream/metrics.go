@@ -13,6 +13,8 @@ type Metrics struct {
 	tokens   *prometheus.CounterVec
 	fetched  *prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	hosts    *prometheus.GaugeVec
+	kept     *prometheus.CounterVec
 
 	limit, remaining, window, source *prometheus.GaugeVec
 }
@@ -46,7 +48,15 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.remaining = gauge("remaining", "How many of them are left, as it last told.")
 	m.window = gauge("window_seconds", "How long the window is.")
 	m.source = gauge("source", "Whom the upstream counts, an address or an account; always 1.", "source")
-	reg.MustRegister(m.duration, m.tokens, m.fetched, m.refused, m.limit, m.remaining, m.window, m.source)
+	m.hosts = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "berth_upstream_host_ill",
+		Help: "How the hosts of an upstream are that were ever ill: 0 well, 1 slow, 2 down.",
+	}, []string{"upstream", "host"})
+	m.kept = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "berth_upstream_spared_total",
+		Help: "Requests that were not sent since the upstream's host was down.",
+	}, []string{"upstream"})
+	reg.MustRegister(m.hosts, m.kept, m.duration, m.tokens, m.fetched, m.refused, m.limit, m.remaining, m.window, m.source)
 	return m
 }
 
@@ -103,5 +113,26 @@ func (m *Metrics) unlimited(upstream string) {
 		for _, g := range []*prometheus.GaugeVec{m.limit, m.remaining, m.window, m.source} {
 			g.DeletePartialMatch(prometheus.Labels{"upstream": upstream})
 		}
+	}
+}
+
+// ill exports how a host is: 0 well, 1 slow, 2 down.
+func (m *Metrics) ill(upstream, host string, how int) {
+	if m != nil {
+		m.hosts.WithLabelValues(upstream, host).Set(float64(how))
+	}
+}
+
+func (m *Metrics) spared(upstream string) {
+	if m != nil {
+		m.kept.WithLabelValues(upstream).Inc()
+	}
+}
+
+// forget drops what is exported of upstream's present.
+func (m *Metrics) forget(upstream string) {
+	if m != nil {
+		m.hosts.DeletePartialMatch(prometheus.Labels{"upstream": upstream})
+		m.unlimited(upstream)
 	}
 }

@@ -39,6 +39,8 @@ type trip struct {
 	// alone: over a connection that nothing else is sent over at the same time, and once:
 	// whoever asks like this has other ways to the bytes.
 	alone bool
+	// goesOn: for the rest of what has begun to arrive.
+	goesOn bool
 	// redirected: not to where the upstream is, but to where it said.
 	redirected bool
 	// allow decides about a redirect beyond the general rules; nil allows it.
@@ -52,7 +54,7 @@ func (c *Client) send(ctx context.Context, t trip) (*http.Response, error) {
 	for try := 1; ; try++ {
 		resp, err := c.follow(ctx, t)
 		wait, again := repeatable(resp, err, backoff)
-		if !again || t.alone || try == maxTries || !fits(ctx, wait) {
+		if !again || t.alone || try == maxTries || !fits(ctx, wait) || c.hosts.down(last(t, resp, err)) {
 			return resp, err
 		}
 		if resp != nil {
@@ -67,6 +69,17 @@ func (c *Client) send(ctx context.Context, t trip) (*http.Response, error) {
 		}
 		backoff *= 2
 	}
+}
+
+// last is the host that a trip came to.
+func last(t trip, resp *http.Response, err error) string {
+	if hop, ok := errors.AsType[*hopError](err); ok {
+		return hop.host
+	}
+	if err == nil {
+		return resp.Request.URL.Host
+	}
+	return t.url.Host
 }
 
 // repeatable tells whether to try again and after how long.
@@ -122,7 +135,7 @@ func fits(ctx context.Context, wait time.Duration) bool {
 func (c *Client) follow(ctx context.Context, t trip) (*http.Response, error) {
 	at, header := t.url, t.header.Clone()
 	for hops := 0; ; hops++ {
-		resp, err := c.roundTrip(ctx, trip{method: t.method, url: at, header: header, blob: t.blob, alone: t.alone, redirected: hops > 0})
+		resp, err := c.roundTrip(ctx, trip{method: t.method, url: at, header: header, blob: t.blob, alone: t.alone, goesOn: t.goesOn, redirected: hops > 0})
 		if err != nil {
 			return nil, err
 		}
@@ -186,6 +199,11 @@ func (e *hopError) Unwrap() error { return e.err }
 // roundTrip sends one request, through the egress proxy if that is set. The answer's body
 // breaks when it makes no progress.
 func (c *Client) roundTrip(ctx context.Context, t trip) (*http.Response, error) {
+	x, err := c.hosts.of(t.url.Host).enter(t)
+	if err != nil {
+		return nil, &hopError{host: t.url.Host, err: err}
+	}
+	caller := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	transport, release := c.carrier(t)
 	end := func(cause error) {
@@ -193,6 +211,7 @@ func (c *Client) roundTrip(ctx context.Context, t trip) (*http.Response, error) 
 		release()
 	}
 	resp, err := c.sendOne(ctx, transport, t)
+	x.end(caller, resp, err, c.cause)
 	if err != nil {
 		end(nil)
 		return nil, &hopError{host: t.url.Host, err: err}

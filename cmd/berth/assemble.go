@@ -3,9 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -34,6 +39,8 @@ type berth struct {
 	logger  *slog.Logger
 	access  *proxy.AccessLog
 	pulls   *pull.Metrics
+	// clients are those of the configuration that holds, for who asks beside it.
+	clients atomic.Pointer[crew]
 	closers []func(ctx context.Context) error
 }
 
@@ -116,11 +123,31 @@ func (b *berth) reconfigure(cfg *config.Config) error {
 	}
 	b.catalog.Replace(snapshot)
 	b.fleet.enlist(clients)
+	b.clients.Store(&clients)
 	b.info.replace(cfg.Upstreams)
 	b.disk.Limit(limits(cfg))
 	b.scrub.Limit(cfg.Cache.Scrub)
 	b.level.Set(cfg.Log.Level)
 	return nil
+}
+
+// ill tells which hosts of the upstreams are ill, a line for each.
+func (b *berth) ill() []string {
+	clients := b.clients.Load()
+	if clients == nil {
+		return nil
+	}
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(*clients)) {
+		for _, c := range (*clients)[name].client.Ill() {
+			how := "slow"
+			if c.Down {
+				how = "down"
+			}
+			lines = append(lines, fmt.Sprintf("upstream %s: %s is %s since %s: %s", name, c.Host, how, c.Since.UTC().Format(time.RFC3339), c.Reason))
+		}
+	}
+	return lines
 }
 
 func (b *berth) closing(f func() error) {

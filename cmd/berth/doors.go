@@ -49,7 +49,7 @@ func openDoors(ctx context.Context, cfg *config.Config, b *berth) (*doors, error
 			return nil, errors.Join(err, registry.Close())
 		}
 		d.logger.Info("metrics and health checks", "address", ops.Addr().String())
-		d.ops = server.New(server.Options{Handler: opsHandler(b.metrics, d.ready, cfg.PProf), Logger: d.logger, MaxConnections: maxOps, WriteStall: writeBound})
+		d.ops = server.New(server.Options{Handler: opsHandler(b.metrics, d.ready, cfg.PProf, b.ill), Logger: d.logger, MaxConnections: maxOps, WriteStall: writeBound})
 		d.serve(d.ops, ops)
 	}
 	if cfg.TLS.Certificate != nil {

@@ -13,7 +13,8 @@ import (
 type readiness struct{ ready atomic.Bool }
 
 // opsHandler serves what operators ask: metrics, the two health checks, and profiles.
-func opsHandler(metrics prometheus.Gatherer, r *readiness, profiles bool) http.Handler {
+// ill yields a line for each host of an upstream that is ill.
+func opsHandler(metrics prometheus.Gatherer, r *readiness, profiles bool, ill func() []string) http.Handler {
 	mux := http.NewServeMux()
 	handleProfiles(mux, profiles)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
@@ -27,6 +28,9 @@ func opsHandler(metrics prometheus.Gatherer, r *readiness, profiles bool) http.H
 			return
 		}
 		fmt.Fprintln(w, "ready")
+		for _, line := range ill() {
+			fmt.Fprintln(w, line)
+		}
 	})
 	return mux
 }

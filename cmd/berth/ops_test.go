@@ -24,7 +24,7 @@ func TestProfiles(t *testing.T) {
 		{false, "/metrics", 200, ""},
 	} {
 		w := httptest.NewRecorder()
-		opsHandler(prometheus.NewRegistry(), new(readiness), test.on).ServeHTTP(w, httptest.NewRequest(http.MethodGet, test.path, http.NoBody))
+		opsHandler(prometheus.NewRegistry(), new(readiness), test.on, nil).ServeHTTP(w, httptest.NewRequest(http.MethodGet, test.path, http.NoBody))
 		if w.Code != test.status || !strings.Contains(w.Body.String(), test.want) {
 			t.Errorf("profiles %t: GET %s: %d %.200q, want %d with %q", test.on, test.path, w.Code, w.Body, test.status, test.want)
 		}

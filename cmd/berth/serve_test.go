@@ -181,6 +181,20 @@ func TestKilledInMidFill(t *testing.T) {
 	}
 }
 
+// An upstream that is down is told where readiness is asked for, which does not suffer.
+func TestReadinessTellsOfIllUpstreams(t *testing.T) {
+	p := start(t, t.TempDir(), upstreamOf("http://127.0.0.1:1", ""))
+	for range 3 {
+		p.want(t, p.url+"/v2/app/manifests/1", 503, nil)
+	}
+	status, text, err := p.get(p.ops + "/readyz")
+	must(t, err)
+	first, rest, _ := strings.Cut(string(text), "\n")
+	if status != 200 || first != "ready" || !strings.HasPrefix(rest, "upstream hub: 127.0.0.1:1 is down since 2") || !strings.HasSuffix(rest, "Z: connection refused\n") {
+		t.Errorf("%d %q", status, text)
+	}
+}
+
 // staged is how many files are on their way into the store below folder.
 func staged(t *testing.T, folder string) int {
 	t.Helper()
