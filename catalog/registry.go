@@ -21,6 +21,9 @@ type Upstream struct {
 	// Hosts are the names clients know it by, lower-case, "host" or "host:port".
 	Hosts []string
 
+	// Owns are names, or the beginnings of names up to a slash, that belong to it: in a
+	// registry that has it, a walk asks for them nowhere else.
+	Owns []string
 	// Login: a credential is configured for it.
 	Login bool
 
@@ -55,6 +58,44 @@ type Registry struct {
 	// NextOnError lets the walk go on to the next upstream when one is ill. Then a name
 	// that belongs to the ill one may be answered by another.
 	NextOnError bool
+	// PinOrigin refuses tags of a repository from any upstream but its origin, for as long
+	// as that is one of Upstreams.
+	PinOrigin bool
+
+	// claims are what Upstreams own, the longest first.
+	claims []claim
+}
+
+// claim is a name, or the beginning of one, and who owns it.
+type claim struct {
+	name   string
+	owners []*Upstream
+}
+
+// claimed gathers what the upstreams own.
+func (r *Registry) claimed() []claim {
+	var claims []claim
+	for _, u := range r.Upstreams {
+		for _, name := range u.Owns {
+			i := slices.IndexFunc(claims, func(c claim) bool { return c.name == name })
+			if i < 0 {
+				i, claims = len(claims), append(claims, claim{name: name})
+			}
+			claims[i].owners = append(claims[i].owners, u)
+		}
+	}
+	slices.SortStableFunc(claims, func(a, b claim) int { return len(b.name) - len(a.name) })
+	return claims
+}
+
+// candidates are the upstreams that a walk asks for a repository, in order.
+func (r *Registry) candidates(repository string) []*Upstream {
+	for _, c := range r.claims {
+		if rest, ok := strings.CutPrefix(repository, c.name); ok && (rest == "" || rest[0] == '/') {
+			return c.owners
+		}
+	}
+	return r.Upstreams
 }
 
 // Catalog holds the current Snapshot.
@@ -89,6 +130,7 @@ func NewSnapshot(registries []*Registry) (*Snapshot, error) {
 			return nil, fmt.Errorf("registries %s and %s share the path %q", other.Name, r.Name, r.Path)
 		}
 		s.byPath[r.Path] = r
+		r.claims = r.claimed()
 		for _, h := range r.Hosts {
 			h = strings.ToLower(h)
 			if other, taken := s.byHost[h]; taken {

@@ -118,3 +118,31 @@ func TestRouteWithoutDefaultRegistry(t *testing.T) {
 		{"ping of nothing known", catalog.Query{Ping: true, Name: "nowhere"}, led{Unknown: "there is no registry at nowhere and no default registry"}},
 	})
 }
+
+// What an upstream owns is asked for nowhere else, unless its client names another.
+func TestRouteOwned(t *testing.T) {
+	own := func(u *catalog.Upstream, names ...string) *catalog.Upstream {
+		with := *u
+		with.Owns = names
+		return &with
+	}
+	s := snapshot(t, []*catalog.Registry{
+		{Name: "all", Upstreams: []*catalog.Upstream{hub, own(quay, "acme", "shared"), own(mcr, "acme/tools", "shared", "my.team/app")}},
+		{Name: "team", Path: "team", Upstreams: []*catalog.Upstream{hub, quay}},
+	})
+	all := list("hub", "quay", "mcr")
+	runRoutes(t, s, []routeCase{
+		{"nobody's", catalog.Query{Name: "library/alpine"}, led{Registry: "all", Repository: "library/alpine", Candidates: all}},
+		{"itself", catalog.Query{Name: "acme"}, led{Registry: "all", Repository: "acme", Candidates: list("quay")}},
+		{"below it", catalog.Query{Name: "acme/app"}, led{Registry: "all", Repository: "acme/app", Candidates: list("quay")}},
+		{"far below it", catalog.Query{Name: "acme/a/b/c"}, led{Registry: "all", Repository: "acme/a/b/c", Candidates: list("quay")}},
+		{"the longer one", catalog.Query{Name: "acme/tools/app"}, led{Registry: "all", Repository: "acme/tools/app", Candidates: list("mcr")}},
+		{"whole words", catalog.Query{Name: "acme-tools/app"}, led{Registry: "all", Repository: "acme-tools/app", Candidates: all}},
+		{"whole words of the longer", catalog.Query{Name: "acme/toolset"}, led{Registry: "all", Repository: "acme/toolset", Candidates: list("quay")}},
+		{"two's, in order", catalog.Query{Name: "shared/app"}, led{Registry: "all", Repository: "shared/app", Candidates: list("quay", "mcr")}},
+		{"not at the beginning", catalog.Query{Name: "x/acme/app"}, led{Registry: "all", Repository: "x/acme/app", Candidates: all}},
+		{"named at another", catalog.Query{Name: "docker.io/acme/app"}, led{Registry: "all", Repository: "acme/app", Candidates: list("hub")}},
+		{"another by ns", catalog.Query{Name: "acme/app", Namespace: "mcr.microsoft.com"}, led{Registry: "all", Repository: "acme/app", Candidates: list("mcr"), Namespace: "mcr.microsoft.com"}},
+		{"another registry", catalog.Query{Name: "team/acme/app"}, led{Registry: "team", Repository: "acme/app", Candidates: list("hub", "quay")}},
+	})
+}

@@ -120,6 +120,9 @@ type Upstream struct {
 	// the URL's own unless listed, and for Docker Hub docker.io and index.docker.io. No
 	// two upstreams of one registry share one.
 	Hosts []string
+	// Owns are the names, or their beginnings up to a slash, that are asked for nowhere else
+	// in a registry that has this upstream; without a slash at either end.
+	Owns []string
 	// Username and Password are both set or both empty. The user name holds no colon.
 	Username string
 	// Password comes from `password` or from the file that `password_file` names.
@@ -178,4 +181,7 @@ type Registry struct {
 	// instead of stopping there. Default false: another upstream's image of that name
 	// would be somebody else's.
 	OnErrorNext bool
+	// PinOrigin refuses a repository's tags from any upstream but the first that had it.
+	// Default false: then they are taken when that one has the repository no more.
+	PinOrigin bool
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-var registryKeys = []string{"upstreams", "path", "hosts", "on_error"}
+var registryKeys = []string{"upstreams", "path", "hosts", "on_error", "pin_origin"}
 
 var validPath = regexp.MustCompile(`^[a-z0-9]+((_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((_|__|-+)[a-z0-9]+)*)*$`)
 
@@ -37,6 +37,7 @@ func (v value) registries(known []string) []Registry {
 		onError := "stop"
 		f.get("on_error").choice(&onError, []string{"stop", "next"})
 		r.OnErrorNext = onError == "next"
+		f.get("pin_origin").flag(&r.PinOrigin)
 		registries = append(registries, r)
 	}
 	return registries

@@ -20,12 +20,12 @@ func TestRegistries(t *testing.T) {
 		{
 			"both", upstreams + `
 registries:
-  team.1: {upstreams: [a, z], path: team/one__a, hosts: [One.example, "x:5000"], on_error: next}
+  team.1: {upstreams: [a, z], path: team/one__a, hosts: [One.example, "x:5000"], on_error: next, pin_origin: true}
   team: {upstreams: [a], on_error: stop}
   default: {upstreams: [z], path: ""}
 `,
 			[]config.Registry{
-				{Name: "team.1", Path: "team/one__a", Hosts: []string{"one.example", "x:5000"}, Upstreams: []string{"a", "z"}, OnErrorNext: true},
+				{Name: "team.1", Path: "team/one__a", Hosts: []string{"one.example", "x:5000"}, Upstreams: []string{"a", "z"}, OnErrorNext: true, PinOrigin: true},
 				{Name: "team", Path: "team", Upstreams: []string{"a"}},
 				{Name: "default", Upstreams: []string{"z"}},
 			},

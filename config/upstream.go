@@ -8,7 +8,7 @@ import (
 )
 
 var upstreamKeys = []string{
-	"url", "hosts", "username", "password", "password_file", "hardened", "validity",
+	"url", "hosts", "owns", "username", "password", "password_file", "hardened", "validity",
 	"negative_validity", "list_validity", "max_stale", "max_stale_refused", "keep_deleted",
 	"connections", "segment_size", "realms", "private", "ca_file",
 }
@@ -23,6 +23,9 @@ var version = regexp.MustCompile(`^v[12]/?$`)
 var hubSites = []string{"docker.io", "index.docker.io", "hub.docker.com"}
 
 var validKey = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$`)
+
+// validRepository is the name of a repository, or whole words of its beginning.
+var validRepository = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
 
 // named adds a fault if p's key is no name for an upstream or a registry.
 func (p pair) named() {
@@ -83,6 +86,8 @@ func (v value) upstream(u *Upstream) []pair {
 	u.Hosts = names(hosts)
 	u.Realms = names(f.get("realms").hosts())
 
+	f.owns(u)
+
 	f.get("hardened").flag(&u.Hardened)
 	f.get("validity").durationOrForever(&u.Validity)
 	f.get("negative_validity").duration(&u.NegativeValidity)
@@ -103,6 +108,22 @@ func (v value) upstream(u *Upstream) []pair {
 		u.CA = ca.authorities(u.CAFile)
 	}
 	return hosts
+}
+
+// owns reads the names that belong to the upstream.
+func (f fields) owns(u *Upstream) {
+	words, _ := f.get("owns").words()
+	for _, w := range words {
+		name := strings.TrimSuffix(w.key, "/")
+		switch {
+		case !validRepository.MatchString(name):
+			w.faultf("%s is no name of a repository, nor the beginning of one; write such as acme, or acme/tools, which own what is below them too", show(w.key))
+		case slices.Contains(u.Owns, name):
+			w.faultf("%s is here twice; keep one", show(w.key))
+		default:
+			u.Owns = append(u.Owns, name)
+		}
+	}
 }
 
 func contains(hosts []pair, host string) bool {

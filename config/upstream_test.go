@@ -23,12 +23,13 @@ func only(t *testing.T, keys string) config.Upstream {
 }
 
 func TestUpstreamWithEveryKey(t *testing.T) {
-	got := only(t, `url: "HTTPS://Reg.Example:8443/", hosts: [B.example, "[::0001]:05"], username: u, password: p, hardened: true,
+	got := only(t, `url: "HTTPS://Reg.Example:8443/", hosts: [B.example, "[::0001]:05"], owns: [acme, acme/tools/, "my.team"], username: u, password: p, hardened: true,
 		validity: forever, negative_validity: 0s, list_validity: 5m, max_stale: 1d12h, max_stale_refused: 0s, keep_deleted: true,
 		connections: 2, segment_size: 1MiB, realms: [Login.Example], private: true, ca_file: ca.pem`)
 	want := config.Upstream{
 		Name: "a", URL: &url.URL{Scheme: "https", Host: "reg.example:8443"},
 		Hosts:    []string{"b.example", "[::1]:5", "reg.example:8443"},
+		Owns:     []string{"acme", "acme/tools", "my.team"},
 		Username: "u", Password: config.NewSecret("p"), Hardened: true,
 		Validity: config.Forever, NegativeValidity: 0, ListValidity: 5 * time.Minute, MaxStale: 36 * time.Hour, MaxStaleRefused: 0,
 		KeepDeleted: true, Connections: 2, SegmentSize: 1 << 20, Realms: []string{"login.example"}, Private: true, CAFile: "ca.pem",
@@ -205,5 +206,25 @@ func TestURLOwnHostMayBeListed(t *testing.T) {
 	u := only(t, `url: "https://a.example", hosts: [a.example, b.example]`)
 	if diff := cmp.Diff([]string{"a.example", "b.example"}, u.Hosts); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestFaultsOfOwns(t *testing.T) {
+	const no = " is no name of a repository, nor the beginning of one; write such as acme, or acme/tools, which own what is below them too"
+	for name, test := range map[string]struct{ owns, want string }{
+		"a pattern":    {`["acme/*"]`, `"acme/*"` + no},
+		"upper case":   {`[Acme]`, `"Acme"` + no},
+		"everything":   {`["/"]`, `"/"` + no},
+		"leading":      {`["/acme"]`, `"/acme"` + no},
+		"twice":        {`[acme, acme/]`, `"acme/" is here twice; keep one`},
+		"no list":      {`{a: b}`, ``},
+		"with a colon": {`["acme/app:1"]`, `"acme/app:1"` + no},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := config.Parse("berth.yaml", []byte("upstreams: {a: {url: \"https://a.example\", owns: "+test.owns+"}}\n"), nil)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v, want %s", err, test.want)
+			}
+		})
 	}
 }

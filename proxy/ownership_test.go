@@ -1,9 +1,13 @@
 package proxy_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/berth-cache/berth/catalog"
+	"github.com/berth-cache/berth/upstream/upstreamtest"
 )
 
 // Who names an upstream or a digest does not choose where other people's tags come from.
@@ -70,6 +74,80 @@ func TestJustRevokedCredentialIsNoReasonToAskStrangers(t *testing.T) {
 			time.Sleep(time.Minute)
 			r.tells(r.get(manifestPath("team/app", "1")), failed(502, "UNAVAILABLE", "refused", ""))
 			r.asked("public")
+		})
+	}
+}
+
+// A name that one upstream owns is asked for nowhere else, whatever that one says.
+func TestOwnedNameGoesNowhereElse(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault *upstreamtest.Fault
+		want  told
+	}{
+		"missing": {nil, failed(404, "NAME_UNKNOWN", "not_found", "")},
+		"ill":     {&upstreamtest.Fault{Status: 418}, failed(503, "UNAVAILABLE", "unavailable", "5")},
+	} {
+		timeless(t, name, func(t *testing.T) {
+			r := newRig(t, plan{
+				upstreams: []far{{name: "hub"}, {name: "corp", change: func(u *catalog.Upstream) { u.Owns = []string{"acme"} }}},
+				registry:  func(reg *catalog.Registry) { reg.NextOnError = true },
+			})
+			r.hubs["hub"].AddImage("acme/app", "1", []byte("a stranger's"))
+			if test.fault != nil {
+				r.hubs["corp"].Fail(nil, *test.fault)
+			}
+			r.tells(r.get(manifestPath("acme/app", "1")), test.want)
+			r.get("/v2/acme/app/tags/list")
+			r.asked("hub")
+		})
+	}
+}
+
+// The first upstream that had a repository goes on being asked for its tags. Another is not
+// believed when that one has them no more: an alarm is raised instead.
+func TestPinnedOrigin(t *testing.T) {
+	for name, pinned := range map[string]bool{"pinned": true, "not pinned": false} {
+		timeless(t, name, func(t *testing.T) {
+			r := newRig(t, plan{
+				upstreams: []far{{name: "hub"}, {name: "quay"}},
+				registry:  func(reg *catalog.Registry) { reg.PinOrigin = pinned },
+			})
+			ours := r.hubs["quay"].AddImage("app", "1", []byte("ours"))
+			r.pulled(manifestPath("app", "1"), ours.Manifest)
+			evil := r.hubs["hub"].AddImage("app", "2", []byte("evil"))
+			r.hubs["hub"].Tag("app", "1", evil.Digest)
+			two := r.hubs["quay"].AddImage("app", "2", []byte("our two"))
+			time.Sleep(25 * time.Hour)
+
+			want, refused, followed := two.Manifest, 0.0, 0.0
+			if !pinned {
+				want = evil.Manifest
+			}
+			r.pulled(manifestPath("app", "2"), want) // which both have, hub first
+			r.pulled(manifestPath("app", "1"), ours.Manifest)
+
+			r.hubs["quay"].RemoveRepository("app")
+			time.Sleep(25 * time.Hour)
+			if pinned {
+				refused = 2
+				for _, tag := range []string{"1", "2"} {
+					a := r.get(manifestPath("app", tag))
+					r.tells(a, failed(404, "MANIFEST_UNKNOWN", "not_found", ""))
+					if !strings.Contains(string(a.body), "the repository comes from quay, and pin_origin is set") {
+						t.Errorf("told %s", a.body)
+					}
+				}
+			} else {
+				followed = 1
+				r.get("/v2/app/tags/list") // which its origin is asked for, and has no such repository
+				r.pulled(manifestPath("app", "1"), evil.Manifest)
+				r.pulled(manifestPath("app", "2"), evil.Manifest)
+			}
+			for result, want := range map[string]float64{"refused": refused, "followed": followed} {
+				if got := r.values()["berth_origin_changes_total{registry=default,result="+result+"}"]; got != want {
+					t.Errorf("%s: %v counted, want %v", result, got, want)
+				}
+			}
 		})
 	}
 }

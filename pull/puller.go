@@ -155,10 +155,30 @@ func (p *Puller) remember(ctx context.Context, route catalog.Route, u *catalog.U
 		if _, gone := p.absences.repository(held, route.Repository); !gone {
 			return
 		}
+		p.metrics.origin(route.Registry.Name, originFollowed)
 		p.logger.Warn("repository changed its origin",
 			"registry", route.Registry.Name, "repository", route.Repository, "from", held.Name, "to", u.Name)
 	}
 	p.index.PutOrigin(ctx, route.Registry.Name, route.Repository, u.ID)
+}
+
+// pinned is the upstream that the tags of a repository have to come from; nil if any may
+// give them, or none has yet.
+func (p *Puller) pinned(ctx context.Context, route catalog.Route) *catalog.Upstream {
+	if !route.Registry.PinOrigin || len(route.Candidates) < len(route.Registry.Upstreams) {
+		return nil
+	}
+	return p.origin(ctx, route)
+}
+
+// strange refuses a tag that u has and the upstream it has to come from has not.
+func (p *Puller) strange(q Query, home, u *catalog.Upstream) error {
+	p.metrics.origin(q.Route.Registry.Name, originRefused)
+	p.logger.Warn("tag of another upstream refused, the repository is pinned to its origin",
+		"registry", q.Route.Registry.Name, "repository", q.Route.Repository, "tag", q.Tag, "origin", home.Name, "upstream", u.Name)
+	return search{Query: q}.failed(NotFound, []Answer{
+		{home.Name, "not found"}, {u.Name, "not taken from here: the repository comes from " + home.Name + ", and pin_origin is set"},
+	}, 0)
 }
 
 // work owns what goes on behind a request: it gives it a context and waits for its end.

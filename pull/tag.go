@@ -71,7 +71,11 @@ type resolved struct {
 
 // lookup finds the first candidate that the tag is known at.
 func (p *Puller) lookup(ctx context.Context, q Query) (pointed, bool) {
+	home := p.pinned(ctx, q.Route)
 	for _, u := range q.Route.Candidates {
+		if home != nil && home != u {
+			continue // of the time before it was pinned
+		}
 		if pointer, err := p.index.Pointer(ctx, q.at(u), q.Tag); err == nil {
 			return pointed{u, pointer}, true
 		}
@@ -189,6 +193,10 @@ func patience(u *catalog.Upstream) time.Duration {
 // find walks the candidates for a tag and moves the pointer.
 func (p *Puller) find(ctx context.Context, q Query, at pointed, held bool) (resolved, error) {
 	order, again := p.order(q.Route, at)
+	home := p.pinned(ctx, q.Route)
+	if home != nil { // the others are asked for the sake of the alarm alone
+		order = slices.Concat([]*catalog.Upstream{home}, without(order, home))
+	}
 	s := search{Query: q, order: order, known: at.from}
 	var gone, kept bool
 	s.missing = func(u *catalog.Upstream) bool {
@@ -210,6 +218,9 @@ func (p *Puller) find(ctx context.Context, q Query, at pointed, held bool) (reso
 	}
 	if err != nil {
 		return resolved{}, final(err, gone)
+	}
+	if home != nil && home != got.from {
+		return resolved{}, final(p.strange(q, home, got.from), gone)
 	}
 	pointer := got.value.pointer
 	pointer.Checked, pointer.Ahead = time.Now(), got.ahead
@@ -237,6 +248,11 @@ func (p *Puller) find(ctx context.Context, q Query, at pointed, held bool) (reso
 	p.index.PutPointer(ctx, q.at(r.from), q.Tag, r.pointer)
 	p.remember(ctx, q.Route, r.from)
 	return r, nil
+}
+
+// without is upstreams but u.
+func without(upstreams []*catalog.Upstream, u *catalog.Upstream) []*catalog.Upstream {
+	return slices.DeleteFunc(slices.Clone(upstreams), func(o *catalog.Upstream) bool { return o == u })
 }
 
 // final marks err, if the tag's own upstream said that the tag is gone: then what we hold

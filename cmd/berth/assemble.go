@@ -121,6 +121,9 @@ func (b *berth) reconfigure(cfg *config.Config) error {
 			b.pulls.Begin(u.Name)
 		}
 	}
+	for _, r := range cfg.Registries {
+		b.pulls.BeginRegistry(r.Name)
+	}
 	b.catalog.Replace(snapshot)
 	b.fleet.enlist(clients)
 	b.clients.Store(&clients)

@@ -60,7 +60,7 @@ func sameClient(a, b config.Upstream) bool {
 	for _, u := range []*config.Upstream{&a, &b} {
 		u.Hardened, u.KeepDeleted = false, false
 		u.Validity, u.NegativeValidity, u.ListValidity, u.MaxStale, u.MaxStaleRefused = 0, 0, 0, 0, 0
-		u.Connections, u.SegmentSize = 0, 0
+		u.Connections, u.SegmentSize, u.Owns = 0, 0, nil
 	}
 	return reflect.DeepEqual(a, b)
 }

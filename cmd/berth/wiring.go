@@ -97,7 +97,7 @@ func newSnapshot(cfg *config.Config, clients crew) (*catalog.Snapshot, error) {
 	upstreams := map[string]*catalog.Upstream{}
 	for _, u := range cfg.Upstreams {
 		upstreams[u.Name] = &catalog.Upstream{
-			Name: u.Name, ID: clients[u.Name].client.Fingerprint(), Client: clients[u.Name].client, Hosts: u.Hosts, Login: u.Username != "",
+			Name: u.Name, ID: clients[u.Name].client.Fingerprint(), Client: clients[u.Name].client, Hosts: u.Hosts, Owns: u.Owns, Login: u.Username != "",
 			Validity: u.Validity, NegativeValidity: u.NegativeValidity, ListValidity: u.ListValidity,
 			MaxStale: u.MaxStale, MaxStaleRefused: u.MaxStaleRefused, KeepDeleted: u.KeepDeleted,
 			Connections: u.Connections, SegmentSize: u.SegmentSize,
@@ -105,7 +105,7 @@ func newSnapshot(cfg *config.Config, clients crew) (*catalog.Snapshot, error) {
 	}
 	var registries []*catalog.Registry
 	for _, r := range cfg.Registries {
-		reg := &catalog.Registry{Name: r.Name, Path: r.Path, Hosts: r.Hosts, NextOnError: r.OnErrorNext}
+		reg := &catalog.Registry{Name: r.Name, Path: r.Path, Hosts: r.Hosts, NextOnError: r.OnErrorNext, PinOrigin: r.PinOrigin}
 		for _, name := range r.Upstreams {
 			reg.Upstreams = append(reg.Upstreams, upstreams[name])
 		}
