@@ -33,12 +33,20 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const berthURL = "http://berth.test"
 
-// far is one upstream of a rig: a registry at http://<name>.test.
+// far is one upstream of a rig: a registry at http://<name>.test, or where its kind is.
 type far struct {
 	name           string
+	kind           upstreamtest.Kind
 	hosts          []string
 	user, password string
 	change         func(*catalog.Upstream)
+}
+
+func (f far) url() string {
+	if f.kind != "" {
+		return f.kind.URL()
+	}
+	return "http://" + f.name + ".test"
 }
 
 // plan is what a rig is made of.
@@ -83,7 +91,11 @@ func newRig(tb testing.TB, p plan) *rig {
 	}
 	for _, f := range p.upstreams {
 		r.hubs[f.name] = upstreamtest.New(tb)
-		r.network.Serve("http://"+f.name+".test", r.hubs[f.name])
+		if f.kind != "" {
+			r.network.ServeKind(f.kind, r.hubs[f.name])
+			continue
+		}
+		r.network.Serve(f.url(), r.hubs[f.name])
 	}
 	r.network.Serve(berthURL, r)
 	transport := &http.Transport{
@@ -170,11 +182,11 @@ func (r *rig) upstreams(logger *slog.Logger) map[string]*catalog.Upstream {
 	metrics := upstream.NewMetrics(r.metrics)
 	known := map[string]*catalog.Upstream{}
 	for _, f := range r.plan.upstreams {
-		u, err := url.Parse("http://" + f.name + ".test")
+		u, err := url.Parse(f.url())
 		check(r.tb, err)
 		c, err := upstream.New(upstream.Config{
 			Name: f.name, URL: u, Credential: authn.AuthConfig{Username: f.user, Password: f.password},
-			Resolver: r.network, DialContext: r.network.DialContext, Logger: logger, Metrics: metrics,
+			Resolver: r.network, DialContext: r.network.DialContext, RootCAs: r.network.Roots(), Logger: logger, Metrics: metrics,
 			Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
 		})
 		check(r.tb, err)

@@ -17,6 +17,8 @@ const (
 	kindOther     = "other"
 )
 
+const pingPath = "/v2/"
+
 // operation is what a request wants.
 type operation struct {
 	kind       string
@@ -26,7 +28,7 @@ type operation struct {
 
 func parse(q *http.Request) operation {
 	path := q.URL.Path
-	if path == tokenPath {
+	if tokenPaths[path] {
 		return operation{kind: kindToken}
 	}
 	if d, ok := strings.CutPrefix(path, "/storage/"); ok {

@@ -22,16 +22,17 @@ type Registry struct {
 	faults   []*fault
 	auth     auth
 	switches switches
+	limits   limits
 }
 
 // switches say how the registry behaves in general; the zero value is a plain one.
 type switches struct {
 	down, tokensDown bool
-	missingAs401     bool
 	noReferrers      bool
 	noHead           bool
 	noRanges         bool
 	storage          string
+	quirks
 }
 
 // New returns an empty registry that does not listen yet: call Start, or serve it

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -12,15 +14,21 @@ import (
 // serveContent answers a request that has passed the login.
 func (r *Registry) serveContent(w http.ResponseWriter, q *http.Request, op operation) {
 	set := r.setting()
+	if r.redirected(w, &op, set.region) || r.limited(w, q, op) {
+		return
+	}
 	switch {
-	case op.kind == kindOther && op.reference == "/v2/":
+	case op.kind == kindOther && op.reference == pingPath:
 		w.Header().Set("Content-Type", "application/json")
 		reply(w, q, []byte("{}"))
 	case op.kind == kindOther || op.kind == kindStorage:
 		http.NotFound(w, q)
 	case q.Method != http.MethodGet && q.Method != http.MethodHead, q.Method == http.MethodHead && set.noHead:
 		refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "method not allowed")
-	case !r.exists(op.repository):
+	case op.kind == kindBlob && q.Method == http.MethodHead && set.blobHead != 0:
+		w.Header().Set("WWW-Authenticate", r.challengeFor(q, op))
+		refuse(w, set.blobHead, "UNAUTHORIZED", "authentication required")
+	case !r.exists(op.repository), set.oneLevel && strings.Contains(op.repository, "/"):
 		refuse(w, http.StatusNotFound, "NAME_UNKNOWN", "repository name not known to registry")
 	case op.kind == kindManifest:
 		r.serveManifest(w, q, op)
@@ -41,7 +49,9 @@ func (r *Registry) serveManifest(w http.ResponseWriter, q *http.Request, op oper
 	}
 	h := w.Header()
 	h.Set("Docker-Content-Digest", string(d))
-	h.Set("Etag", `"`+string(d)+`"`)
+	if !r.setting().noETag {
+		h.Set("Etag", `"`+string(d)+`"`)
+	}
 	h.Set("Content-Type", m.mediaType)
 	reply(w, q, m.body)
 }
@@ -63,9 +73,36 @@ func (r *Registry) serveBlob(w http.ResponseWriter, q *http.Request, op operatio
 	r.serveBytes(w, q, content)
 }
 
+// redirected sends a request without its query to another region, unless it was sent there.
+func (r *Registry) redirected(w http.ResponseWriter, op *operation, region string) bool {
+	if region == "" || op.repository == "" {
+		return false
+	}
+	u, err := url.Parse(region)
+	if err != nil {
+		panic(err)
+	}
+	prefix := strings.TrimPrefix(u.Path, pingPath) + "/"
+	name, there := strings.CutPrefix(op.repository, prefix)
+	op.repository = name
+	if _, held := r.blob(name, digest.Digest(op.reference)); there || held {
+		return false
+	}
+	u.Path += "/" + name + map[string]string{kindTags: "/tags/list"}[op.kind]
+	if op.kind != kindTags {
+		u.Path += "/" + strings.TrimSuffix(op.kind, "s") + "s/" + op.reference
+	}
+	w.Header().Set("Location", u.String())
+	w.WriteHeader(http.StatusTemporaryRedirect)
+	return true
+}
+
 func (r *Registry) serveStorage(w http.ResponseWriter, q *http.Request, op operation) {
 	content, ok := r.anyBlob(digest.Digest(op.reference))
+	set := r.setting()
 	switch {
+	case q.Method == http.MethodHead && set.storageHead != 0:
+		w.WriteHeader(set.storageHead)
 	case q.Header.Get("Authorization") != "":
 		http.Error(w, "Only one auth mechanism allowed", http.StatusBadRequest)
 	case !ok:

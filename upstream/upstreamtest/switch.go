@@ -1,5 +1,7 @@
 package upstreamtest
 
+import "net/http"
+
 // Stop breaks every connection before an answer, the token service's too, as if the
 // registry were down. Nothing is written down until Resume.
 func (r *Registry) Stop() { r.set(func(s *switches) { s.down = true }) }
@@ -15,7 +17,13 @@ func (r *Registry) ResumeTokens() { r.set(func(s *switches) { s.tokensDown = fal
 
 // MissingAs401 makes repositories that do not exist answer 401 instead of 404, even to a
 // good token, as Docker Hub does.
-func (r *Registry) MissingAs401(on bool) { r.set(func(s *switches) { s.missingAs401 = on }) }
+func (r *Registry) MissingAs401(on bool) {
+	status := 0
+	if on {
+		status = http.StatusUnauthorized
+	}
+	r.set(func(s *switches) { s.anonymous.resource, s.member.resource = status, status })
+}
 
 // Referrers turns the referrers API on or off; off answers 404. It is on at first.
 func (r *Registry) Referrers(on bool) { r.set(func(s *switches) { s.noReferrers = !on }) }

@@ -1,12 +1,18 @@
 package upstreamtest
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 )
+
+// tokenPaths are where token services are, each kind at its own.
+var tokenPaths = map[string]bool{
+	tokenPath: true, "/v2/auth": true, "/token/": true, "/v2/token": true, "/oauth2/token": true, "/jwt/auth": true,
+}
 
 const (
 	tokenPath = "/token"
@@ -20,9 +26,9 @@ const (
 type auth struct {
 	scheme         string // "", "Bearer" or "Basic"
 	user, password string
-	realm          string
+	since          time.Time // when they were set
+	realm, service string
 	challenge      string
-	refuseMissing  int
 	lifetime       time.Duration
 	issued         int
 	tokens         map[string]token
@@ -31,6 +37,7 @@ type auth struct {
 type token struct {
 	scope   string
 	expires time.Time
+	member  bool // given to who logged in
 }
 
 // RequireToken makes every request need a token of the token service, which is at /token
@@ -44,6 +51,12 @@ func (r *Registry) RequireToken(user, password string) {
 // RequireBasic makes every request need this login.
 func (r *Registry) RequireBasic(user, password string) {
 	r.login(func(a *auth) { a.scheme, a.user, a.password = "Basic", user, password })
+}
+
+// Login makes every request need this login, or a token for it, in the way that the
+// registry has already. Calling it again changes the login and leaves tokens valid.
+func (r *Registry) Login(user, password string) {
+	r.login(func(a *auth) { a.user, a.password, a.since = user, password, time.Now() })
 }
 
 // TokenLifetime sets what the token service says in expires_in. Zero leaves it out; such
@@ -61,7 +74,9 @@ func (r *Registry) Challenge(header string) { r.login(func(a *auth) { a.challeng
 
 // RefuseMissing makes the token service answer with status for a repository that does
 // not exist, as GHCR does with 403; zero ends it.
-func (r *Registry) RefuseMissing(status int) { r.login(func(a *auth) { a.refuseMissing = status }) }
+func (r *Registry) RefuseMissing(status int) {
+	r.set(func(s *switches) { s.anonymous.token, s.member.token = status, status })
+}
 
 func (r *Registry) login(change func(*auth)) {
 	r.mu.Lock()
@@ -69,54 +84,88 @@ func (r *Registry) login(change func(*auth)) {
 	change(&r.auth)
 }
 
-// challenge answers 401 if the request lacks what the registry requires, or if the
-// repository is missing and that is to look the same.
+// visitor is who sends a request.
+type visitor struct {
+	// in: the registry lets it in. member: it is logged in. stale: its token or password was
+	// good once.
+	in, member, stale bool
+}
+
+func (v visitor) sees(set switches) hidden {
+	if v.member {
+		return set.member
+	}
+	return set.anonymous
+}
+
+// challenge answers a request that lacks what the registry requires, or that is for a
+// repository whose absence is hidden.
 func (r *Registry) challenge(w http.ResponseWriter, q *http.Request, op operation) bool {
-	missing := op.repository != "" && r.setting().missingAs401 && !r.exists(op.repository)
-	if !missing && r.admits(q, op) {
+	v, set := r.visitor(q, op), r.setting()
+	hide := 0
+	if op.repository != "" && !r.exists(op.repository) {
+		hide = v.sees(set).resource
+	}
+	switch {
+	case v.stale && set.stale != 0:
+		refuse(w, set.stale, "DENIED", "Your authorization token has expired. Reauthenticate and try again.")
+	case !v.in, hide == http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", r.challengeFor(q, op))
+		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
+	case hide != 0:
+		refuse(w, hide, "DENIED", "Unauthenticated request. Permission denied on resource (or it may not exist).")
+	default:
 		return false
 	}
-	w.Header().Set("WWW-Authenticate", r.challengeFor(q, op))
-	refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
 	return true
 }
 
-func (r *Registry) admits(q *http.Request, op operation) bool {
+func (r *Registry) visitor(q *http.Request, op operation) visitor {
+	lapse := r.setting().lapse
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch r.auth.scheme {
 	case "Basic":
 		user, password, ok := q.BasicAuth()
-		return ok && user == r.auth.user && password == r.auth.password
+		known := ok && user == r.auth.user && password == r.auth.password
+		stale := known && lapse > 0 && time.Since(r.auth.since) >= lapse
+		return visitor{in: known && !stale, member: known, stale: stale}
 	case "Bearer":
 		value, ok := strings.CutPrefix(q.Header.Get("Authorization"), "Bearer ")
 		t, known := r.auth.tokens[value]
-		return ok && known && time.Now().Before(t.expires) &&
-			(op.repository == "" || slices.Contains(strings.Fields(t.scope), scopeOf(op.repository)))
+		stale := ok && (!known || !time.Now().Before(t.expires))
+		in := ok && !stale && (op.repository == "" || slices.Contains(strings.Fields(t.scope), scopeOf(op.repository)))
+		return visitor{in: in, member: t.member, stale: stale}
 	default:
-		return true
+		return visitor{in: true}
 	}
 }
 
 func (r *Registry) challengeFor(q *http.Request, op operation) string {
+	scope := ""
+	if op.repository != "" {
+		scope = scopeOf(op.repository)
+	} else if op.reference == pingPath {
+		scope = r.setting().pingScope
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.auth.challenge != "" {
 		return r.auth.challenge
 	}
+	name, realm := cmp.Or(r.auth.service, service), r.auth.realm
 	if r.auth.scheme == "Basic" {
-		return `Basic realm="` + service + `"`
+		return fmt.Sprintf(`Basic realm=%q,service=%q`, cmp.Or(realm, name), name)
 	}
-	realm := r.auth.realm
 	if realm == "" {
 		realm = "http://" + q.Host + tokenPath
 		if q.TLS != nil {
 			realm = "https://" + q.Host + tokenPath
 		}
 	}
-	c := fmt.Sprintf(`Bearer realm=%q,service=%q`, realm, service)
-	if op.repository != "" {
-		c += fmt.Sprintf(`,scope=%q`, scopeOf(op.repository))
+	c := fmt.Sprintf(`Bearer realm=%q,service=%q`, realm, name)
+	if scope != "" {
+		c += fmt.Sprintf(`,scope=%q`, scope)
 	}
 	return c
 }
@@ -126,40 +175,51 @@ func scopeOf(repo string) string { return "repository:" + repo + ":pull" }
 // serveToken is the token service.
 func (r *Registry) serveToken(w http.ResponseWriter, q *http.Request) {
 	scope := strings.Join(q.URL.Query()["scope"], " ")
-	name := strings.TrimSuffix(strings.TrimPrefix(scope, "repository:"), ":pull")
-	missing := scope != "" && !r.exists(name)
-	user, password, has := q.BasicAuth()
-
-	r.mu.Lock()
-	a := &r.auth
-	status := http.StatusOK
-	switch {
-	case !has && a.user != "", has && (user != a.user || password != a.password):
-		status = http.StatusUnauthorized
-	case missing && a.refuseMissing != 0:
-		status = a.refuseMissing
-	}
-	body := map[string]any{}
-	if status == http.StatusOK {
-		a.issued++
-		value := fmt.Sprintf("token-%d", a.issued)
-		lifetime := defaultLifetime
-		if a.lifetime > 0 {
-			lifetime = a.lifetime
-			body["expires_in"] = int(lifetime / time.Second)
-		}
-		if a.tokens == nil {
-			a.tokens = map[string]token{}
-		}
-		a.tokens[value] = token{scope: scope, expires: time.Now().Add(lifetime)}
-		body["token"] = value
-	}
-	r.mu.Unlock()
-
-	if status != http.StatusOK {
+	if status := r.tokenStatus(q, scope); status != http.StatusOK {
 		refuse(w, status, "DENIED", "requested access to the resource is denied")
 		return
 	}
+	_, _, member := q.BasicAuth()
+	r.mu.Lock()
+	a := &r.auth
+	a.issued++
+	body := map[string]any{"token": fmt.Sprintf("token-%d", a.issued)}
+	lifetime := defaultLifetime
+	if a.lifetime > 0 {
+		lifetime = a.lifetime
+		body["expires_in"] = int(lifetime / time.Second)
+	}
+	if a.tokens == nil {
+		a.tokens = map[string]token{}
+	}
+	a.tokens[fmt.Sprintf("token-%d", a.issued)] = token{scope: scope, expires: time.Now().Add(lifetime), member: member}
+	r.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	reply(w, q, r.marshal(body))
+}
+
+// tokenStatus is what the token service answers.
+func (r *Registry) tokenStatus(q *http.Request, scope string) int {
+	set := r.setting()
+	user, password, member := q.BasicAuth()
+	hide := 0
+	name := strings.TrimSuffix(strings.TrimPrefix(scope, "repository:"), ":pull")
+	if scope != "" && !r.exists(name) {
+		hide = visitor{member: member}.sees(set).token
+	}
+	r.mu.Lock()
+	a := r.auth
+	r.mu.Unlock()
+	switch {
+	case q.Method == http.MethodPost && set.tokenPost != 0:
+		return set.tokenPost
+	case !member && a.user != "", member && (user != a.user || password != a.password):
+		return http.StatusUnauthorized
+	case !member && scope == "" && set.scopeless != 0:
+		return set.scopeless
+	case hide != 0:
+		return hide
+	default:
+		return http.StatusOK
+	}
 }
