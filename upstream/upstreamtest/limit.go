@@ -75,10 +75,10 @@ func (r *Registry) limited(w http.ResponseWriter, q *http.Request, op operation)
 // count takes a request into account, and returns how long it comes too early and by what
 // limit. What Docker Hub tells of its own goes into h.
 func (r *Registry) count(h http.Header, q *http.Request, op operation) (Limit, time.Duration) {
-	now, pull := time.Now(), op.kind == kindManifest && q.Method == http.MethodGet
+	pull := op.kind == kindManifest && q.Method == http.MethodGet
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l := &r.limits
+	l, now := &r.limits, time.Now()
 	if l.pulls > 0 && op.kind == kindManifest {
 		if now.Sub(l.began) >= pullWindow {
 			l.used, l.began = 0, now
@@ -94,7 +94,7 @@ func (r *Registry) count(h http.Header, q *http.Request, op operation) (Limit, t
 			return PullLimit, l.began.Add(pullWindow).Sub(now)
 		}
 	}
-	if pull {
+	if pull && r.switches.pace > 0 {
 		next := l.last.Add(r.switches.pace)
 		if l.last = now; now.Before(next) {
 			return PlainLimit, next.Sub(now)
