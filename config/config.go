@@ -127,6 +127,10 @@ type Upstream struct {
 	Username string
 	// Password comes from `password` or from the file that `password_file` names.
 	Password Secret
+	// Rate is how many requests the upstream is sent at most, Concurrency how many at once;
+	// none, the default, is as many as there are. What is beyond waits for its turn.
+	Rate        Rate
+	Concurrency int
 	// Hardened marks the upstream's images as hardened, for reports. Default false.
 	Hardened bool
 	// Validity is how long a tag is served without asking again; 0 asks every time, and

@@ -10,7 +10,7 @@ import (
 var upstreamKeys = []string{
 	"url", "hosts", "owns", "username", "password", "password_file", "hardened", "validity",
 	"negative_validity", "list_validity", "max_stale", "max_stale_refused", "keep_deleted",
-	"connections", "segment_size", "realms", "private", "ca_file",
+	"connections", "segment_size", "rate", "concurrency", "realms", "private", "ca_file",
 }
 
 // maxConnections is where one download would be an attack on small registries.
@@ -101,6 +101,9 @@ func (v value) upstream(u *Upstream) []pair {
 	if size := f.get("segment_size"); size.size(&u.SegmentSize) && (u.SegmentSize < 1<<20 || u.SegmentSize > 1<<30) {
 		size.faultf("is out of range; write 1MiB to 1GiB")
 	}
+
+	f.get("rate").rate(&u.Rate)
+	f.get("concurrency").count(&u.Concurrency, 1)
 
 	f.private(u)
 	f.credentials(u)

@@ -25,14 +25,14 @@ func only(t *testing.T, keys string) config.Upstream {
 func TestUpstreamWithEveryKey(t *testing.T) {
 	got := only(t, `url: "HTTPS://Reg.Example:8443/", hosts: [B.example, "[::0001]:05"], owns: [acme, acme/tools/, "my.team"], username: u, password: p, hardened: true,
 		validity: forever, negative_validity: 0s, list_validity: 5m, max_stale: 1d12h, max_stale_refused: 0s, keep_deleted: true,
-		connections: 2, segment_size: 1MiB, realms: [Login.Example], private: true, ca_file: ca.pem`)
+		connections: 2, segment_size: 1MiB, rate: 100/m, concurrency: 3, realms: [Login.Example], private: true, ca_file: ca.pem`)
 	want := config.Upstream{
 		Name: "a", URL: &url.URL{Scheme: "https", Host: "reg.example:8443"},
 		Hosts:    []string{"b.example", "[::1]:5", "reg.example:8443"},
 		Owns:     []string{"acme", "acme/tools", "my.team"},
 		Username: "u", Password: config.NewSecret("p"), Hardened: true,
 		Validity: config.Forever, NegativeValidity: 0, ListValidity: 5 * time.Minute, MaxStale: 36 * time.Hour, MaxStaleRefused: 0,
-		KeepDeleted: true, Connections: 2, SegmentSize: 1 << 20, Realms: []string{"login.example"}, Private: true, CAFile: "ca.pem",
+		KeepDeleted: true, Connections: 2, SegmentSize: 1 << 20, Rate: config.Rate{Requests: 100, Per: time.Minute}, Concurrency: 3, Realms: []string{"login.example"}, Private: true, CAFile: "ca.pem",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -226,5 +226,21 @@ func TestFaultsOfOwns(t *testing.T) {
 				t.Errorf("%v, want %s", err, test.want)
 			}
 		})
+	}
+}
+
+func TestRates(t *testing.T) {
+	for text, want := range map[string]config.Rate{
+		"1/s": {Requests: 1, Per: time.Second}, "5000/h": {Requests: 5000, Per: time.Hour},
+	} {
+		if got := only(t, `url: "https://a.example", rate: `+text).Rate; got != want {
+			t.Errorf("%s: %+v", text, got)
+		}
+	}
+	for _, text := range []string{"1", "0/s", "-1/s", "1/d", "/s", "1/", "1.5/s", "1 / s", "many/s", "1000001/s", `""`} {
+		_, err := config.Parse("berth.yaml", []byte(`upstreams: {a: {url: "https://a.example", rate: `+text+"}}\n"), nil)
+		if err == nil || !strings.Contains(err.Error(), "rate") || text != `""` && !strings.Contains(err.Error(), "no rate; write a number in a second, minute or hour") {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }

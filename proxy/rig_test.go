@@ -40,6 +40,8 @@ type far struct {
 	hosts          []string
 	user, password string
 	change         func(*catalog.Upstream)
+	// client changes what its client is made of.
+	client func(*upstream.Config)
 }
 
 func (f far) url() string {
@@ -184,11 +186,15 @@ func (r *rig) upstreams(logger *slog.Logger) map[string]*catalog.Upstream {
 	for _, f := range r.plan.upstreams {
 		u, err := url.Parse(f.url())
 		check(r.tb, err)
-		c, err := upstream.New(upstream.Config{
+		cfg := upstream.Config{
 			Name: f.name, URL: u, Credential: authn.AuthConfig{Username: f.user, Password: f.password},
 			Resolver: r.network, DialContext: r.network.DialContext, RootCAs: r.network.Roots(), Logger: logger, Metrics: metrics,
 			Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
-		})
+		}
+		if f.client != nil {
+			f.client(&cfg)
+		}
+		c, err := upstream.New(cfg)
 		check(r.tb, err)
 		k := &catalog.Upstream{
 			Name: f.name, ID: c.Fingerprint(), Client: c, Hosts: append(f.hosts, f.name+".test"), Login: f.user != "",

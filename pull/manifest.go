@@ -26,7 +26,7 @@ type answeredTag struct {
 func (p *Puller) askTag(ctx context.Context, u *catalog.Upstream, q Query, held *cache.Pointer) (answeredTag, error) {
 	if q.Head || held != nil {
 		head, err := p.ask(ctx, u, upstream.Request{
-			Method: "HEAD", Kind: upstream.KindManifest, Repository: q.Route.Repository, Reference: q.Tag,
+			Method: "HEAD", Kind: upstream.KindManifest, Repository: q.Route.Repository, Reference: q.Tag, Check: held != nil,
 		})
 		e, failed := errors.AsType[*upstream.Error](err)
 		switch {

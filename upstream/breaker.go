@@ -111,9 +111,12 @@ func (s *breakers) ill() []Condition {
 }
 
 // Ailing tells whether asking the upstream is likely to bring nothing, or nothing soon:
-// its own host, or one that its manifests or tokens come from, is down or slow. Whoever
-// can do without need not wait.
+// its own host, or one that its manifests or tokens come from, is down or slow, or many wait
+// for their turn already. Whoever can do without need not wait.
 func (c *Client) Ailing() bool {
+	if c.gate.busy() {
+		return true
+	}
 	c.hosts.mu.Lock()
 	defer c.hosts.mu.Unlock()
 	for _, b := range c.hosts.hosts {

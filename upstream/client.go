@@ -45,6 +45,7 @@ type Client struct {
 	lanes lanes
 	rate  rateLimit
 	hosts *breakers
+	gate  *gate
 	keys  *keyring
 	log   *slog.Logger
 }
@@ -70,6 +71,7 @@ func New(cfg Config) (*Client, error) {
 		c.secrets = append(c.secrets, cfg.Credential.Password, url.QueryEscape(cfg.Credential.Password))
 	}
 	c.hosts = newBreakers(cfg.Name, cfg.Logger, cfg.Metrics)
+	c.gate = newGate(cfg.Rate, cfg.Concurrency)
 	c.keys = newKeyring(c)
 	return c, nil
 }
@@ -198,9 +200,16 @@ func (c *Client) trip(r Request, l login) trip {
 	if l.header != "" {
 		h.Set("Authorization", l.header)
 	}
-	return trip{
+	t := trip{
 		method: r.Method, url: r.url(c.base), header: h,
 		blob: r.Kind == KindBlob && r.Method == http.MethodGet, alone: r.Length > 0,
 		goesOn: r.Offset > 0,
 	}
+	switch {
+	case r.Check:
+		t.rank = idle
+	case t.blob:
+		t.rank = bulk
+	}
+	return t
 }

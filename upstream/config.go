@@ -44,6 +44,10 @@ type Config struct {
 	// Private allows private and loopback addresses for the upstream itself, for its
 	// redirects and its token service.
 	Private bool
+	// Rate bounds how many requests the upstream's own host is sent, Concurrency how many
+	// at once; 0 is any number. What is beyond waits for its turn.
+	Rate        Rate
+	Concurrency int
 	// RootCAs are the authorities trusted for all of them; nil are the system's.
 	RootCAs *x509.CertPool
 	// Resolver looks up names; nil is net.DefaultResolver.

@@ -13,6 +13,7 @@ type Metrics struct {
 	tokens   *prometheus.CounterVec
 	fetched  *prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	queue    *prometheus.HistogramVec
 	hosts    *prometheus.GaugeVec
 	kept     *prometheus.CounterVec
 
@@ -56,7 +57,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Name: "berth_upstream_spared_total",
 		Help: "Requests that were not sent since the upstream's host was down.",
 	}, []string{"upstream"})
-	reg.MustRegister(m.hosts, m.kept, m.duration, m.tokens, m.fetched, m.refused, m.limit, m.remaining, m.window, m.source)
+	m.queue = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "berth_upstream_queue_duration_seconds",
+		Help:    "How long requests waited for the rate or concurrency that is configured for their upstream, where either is.",
+		Buckets: []float64{.001, .01, .1, .5, 1, 2.5, 5, 10, 30},
+	}, []string{"upstream"})
+	reg.MustRegister(m.queue, m.hosts, m.kept, m.duration, m.tokens, m.fetched, m.refused, m.limit, m.remaining, m.window, m.source)
 	return m
 }
 
@@ -134,5 +140,11 @@ func (m *Metrics) forget(upstream string) {
 	if m != nil {
 		m.hosts.DeletePartialMatch(prometheus.Labels{"upstream": upstream})
 		m.unlimited(upstream)
+	}
+}
+
+func (m *Metrics) queued(upstream string, waited time.Duration) {
+	if m != nil {
+		m.queue.WithLabelValues(upstream).Observe(waited.Seconds())
 	}
 }

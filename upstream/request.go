@@ -52,6 +52,9 @@ type Request struct {
 	// that follow. Other kinds ignore both. With a Length the request has a TCP connection
 	// of its own, and is not repeated when it fails.
 	Offset, Length int64
+	// Check: whoever asks holds an answer already, so that others go first where requests
+	// queue.
+	Check bool
 }
 
 // Response is an answer of status 200 or 206.

@@ -39,6 +39,8 @@ type trip struct {
 	// alone: over a connection that nothing else is sent over at the same time, and once:
 	// whoever asks like this has other ways to the bytes.
 	alone bool
+	// rank is its place among those who wait for a turn.
+	rank rank
 	// goesOn: for the rest of what has begun to arrive.
 	goesOn bool
 	// redirected: not to where the upstream is, but to where it said.
@@ -135,7 +137,7 @@ func fits(ctx context.Context, wait time.Duration) bool {
 func (c *Client) follow(ctx context.Context, t trip) (*http.Response, error) {
 	at, header := t.url, t.header.Clone()
 	for hops := 0; ; hops++ {
-		resp, err := c.roundTrip(ctx, trip{method: t.method, url: at, header: header, blob: t.blob, alone: t.alone, goesOn: t.goesOn, redirected: hops > 0})
+		resp, err := c.roundTrip(ctx, trip{method: t.method, url: at, header: header, blob: t.blob, alone: t.alone, goesOn: t.goesOn, rank: t.rank, redirected: hops > 0})
 		if err != nil {
 			return nil, err
 		}
@@ -199,8 +201,16 @@ func (e *hopError) Unwrap() error { return e.err }
 // roundTrip sends one request, through the egress proxy if that is set. The answer's body
 // breaks when it makes no progress.
 func (c *Client) roundTrip(ctx context.Context, t trip) (*http.Response, error) {
+	leave := func() {}
+	if sameOrigin(t.url, c.base) {
+		var err error
+		if leave, err = c.queue(ctx, t); err != nil {
+			return nil, &hopError{host: t.url.Host, err: err}
+		}
+	}
 	x, err := c.hosts.of(t.url.Host).enter(t)
 	if err != nil {
+		leave()
 		return nil, &hopError{host: t.url.Host, err: err}
 	}
 	caller := ctx
@@ -209,6 +219,7 @@ func (c *Client) roundTrip(ctx context.Context, t trip) (*http.Response, error) 
 	end := func(cause error) {
 		cancel(cause)
 		release()
+		leave()
 	}
 	resp, err := c.sendOne(ctx, transport, t)
 	x.end(caller, resp, err, c.cause)
@@ -218,6 +229,16 @@ func (c *Client) roundTrip(ctx context.Context, t trip) (*http.Response, error) 
 	}
 	resp.Body = newProgress(resp.Body, c.cfg.StallTimeout, end)
 	return resp, nil
+}
+
+// queue waits until the limits of the configuration let the trip begin.
+func (c *Client) queue(ctx context.Context, t trip) (leave func(), err error) {
+	began := time.Now()
+	leave, err = c.gate.enter(ctx, t.rank, t.alone)
+	if waited := time.Since(began); waited > 0 && c.gate != nil {
+		c.cfg.Metrics.queued(c.cfg.Name, waited)
+	}
+	return leave, err
 }
 
 func (c *Client) sendOne(ctx context.Context, transport *http.Transport, t trip) (*http.Response, error) {

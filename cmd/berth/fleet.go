@@ -98,6 +98,7 @@ func (f *fleet) newClient(u config.Upstream) (*upstream.Client, error) {
 		Name: u.Name, URL: u.URL, Hosts: u.Hosts,
 		Credential: authn.AuthConfig{Username: u.Username, Password: u.Password.Reveal()},
 		Realms:     u.Realms, Private: u.Private, RootCAs: roots,
+		Rate: upstream.Rate(u.Rate), Concurrency: u.Concurrency,
 		UserAgent: "berth/" + version(),
 		Logger:    f.logger, Metrics: f.metrics,
 	})
