@@ -79,6 +79,7 @@ type kindRig struct {
 	hub      *upstreamtest.Registry
 	one, two upstreamtest.Image
 	short    *strings.Replacer
+	began    time.Time
 }
 
 // wantsLogin are the kinds that let nobody in without one.
@@ -92,7 +93,7 @@ func newKindRig(t *testing.T, kind upstreamtest.Kind, login bool) *kindRig {
 	if login {
 		f.user, f.password = "me", "secret"
 	}
-	r := &kindRig{rig: newRig(t, plan{upstreams: []far{f, {name: "other"}}})}
+	r := &kindRig{began: time.Now(), rig: newRig(t, plan{upstreams: []far{f, {name: "other"}}})}
 	r.hub = r.hubs["hub"]
 	if login {
 		r.hub.Login("me", "secret")
@@ -102,7 +103,7 @@ func newKindRig(t *testing.T, kind upstreamtest.Kind, login bool) *kindRig {
 	r.hub.AddReferrer("app", sbom, r.one)
 	r.hub.AddReferrer("app", "application/vnd.example.other", r.one)
 	r.short = strings.NewReplacer(
-		"GET token repository:app:pull", "token", "GET token -", "probe",
+		"GET token repository:app:pull", "token", "GET other /v2/", "ping",
 		"manifest app", "app", "manifest k8s-artifacts-prod/images/app", "region's app",
 		"tags app", "tags", "tags k8s-artifacts-prod/images/app", "region's tags",
 		"referrers app@", "referrers of ", "referrers k8s-artifacts-prod/images/app@", "region's referrers of ",

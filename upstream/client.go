@@ -172,9 +172,11 @@ func (c *Client) ask(ctx context.Context, r Request) (*http.Response, *Error) {
 	return nil, c.failed(ctx, r, err)
 }
 
-// unauthorised says that another login may help.
+// unauthorised says that another login may help. ECR Public answers 400 to a token that is
+// good no more (aws/containers-roadmap#2835).
 func (f answerFault) unauthorised() bool {
-	return !f.elsewhere && (f.status == http.StatusUnauthorized || f.status == http.StatusForbidden && !f.html)
+	return !f.elsewhere && (f.status == http.StatusUnauthorized ||
+		!f.html && (f.status == http.StatusForbidden || f.status == http.StatusBadRequest && f.token))
 }
 
 func usable(r Request, status int) bool {

@@ -29,6 +29,7 @@ type answerFault struct {
 	html       bool
 	retryAfter time.Duration
 	elsewhere  bool // another host answered, after a redirect
+	token      bool // the request carried one
 }
 
 // readFault reads an answer to its end, or its limit, and closes it.
@@ -37,6 +38,7 @@ func (c *Client) readFault(resp *http.Response) answerFault {
 		status:    resp.StatusCode,
 		elsewhere: !sameOrigin(resp.Request.URL, c.base),
 		html:      mediaType(resp.Header) == "text/html",
+		token:     strings.HasPrefix(resp.Request.Header.Get("Authorization"), "Bearer "),
 	}
 	f.retryAfter, _ = retryAfter(resp.Header, time.Now())
 	hurry(resp.Body)

@@ -48,6 +48,12 @@ func (c *Client) judgeLogin(ctx context.Context, e *Error, l login, repository s
 		}
 		return
 	}
+	if l.grant.value == "" && l.header != "" && e.Status == http.StatusForbidden {
+		if good, sure := c.admits(ctx, l); sure {
+			c.judgeCredential(e, good)
+			return
+		}
+	}
 	if c.keys.workedLately() { // a token that was just given counts
 		// To Basic a 401 is about the login, whatever worked a minute ago; 403 is about rights.
 		c.judgeCredential(e, l.grant.value != "" || e.Status == http.StatusForbidden)

@@ -323,27 +323,47 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestBasicThatWorked: a refusal soon after a success is about the repository, later it is
-// about the login.
-func TestBasicThatWorked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		reg := upstreamtest.New(t)
-		reg.AddImage("here", "1")
-		reg.RequireBasic(user, password)
-		n := upstreamtest.NewNetwork(t)
-		c := newClient(t, n.Serve("https://r.example.com", reg), on(n), withLogin)
-		fetch(t, c, manifest("here", "1"))
-		reg.Fail(nil, upstreamtest.Fault{Status: http.StatusForbidden})
-		got := []upstream.Class{}
-		for _, wait := range []time.Duration{0, 5*time.Minute - 1, 1} {
-			time.Sleep(wait)
-			got = append(got, refused(t, c, manifest("gone", "1")).Class)
-		}
-		want := []upstream.Class{upstream.Denied, upstream.Denied, upstream.Refused}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Error(diff)
-		}
-	})
+// TestBasicForbidden: to Basic, 403 is about the repository as long as the login opens the
+// registry at all. Where that does not tell, a login that worked lately is good.
+func TestBasicForbidden(t *testing.T) {
+	const here, lost = upstream.Denied, upstream.Refused
+	forbidden := upstreamtest.Fault{Status: http.StatusForbidden}
+	for _, tc := range []struct {
+		name string
+		ping upstreamtest.Fault
+		want []upstream.Class // at once, after nearly five minutes, after five
+	}{
+		{"lets it in", upstreamtest.Fault{}, []upstream.Class{here, here, here}},
+		{"refuses it", forbidden, []upstream.Class{lost, lost, lost}},
+		{"wants another", upstreamtest.Fault{Status: http.StatusUnauthorized}, []upstream.Class{lost, lost, lost}},
+		{"knows no ping", upstreamtest.Fault{Status: http.StatusNotFound}, []upstream.Class{here, here, lost}},
+		{"has a portal in front", upstreamtest.Fault{Status: 200, MediaType: "text/html"}, []upstream.Class{here, here, lost}},
+		{"answers elsewhere", upstreamtest.Fault{Redirect: "https://other.test/"}, []upstream.Class{here, here, lost}},
+		{"breaks", upstreamtest.Fault{CutAfter: -1}, []upstream.Class{here, here, lost}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				reg := upstreamtest.New(t)
+				reg.AddImage("here", "1")
+				reg.RequireBasic(user, password)
+				n := upstreamtest.NewNetwork(t)
+				n.Serve("https://other.test", http.NotFoundHandler())
+				c := newClient(t, n.Serve("https://r.example.com", reg), on(n), withLogin)
+				fetch(t, c, manifest("here", "1"))
+				reg.Fail(upstreamtest.On("GET manifest"), forbidden)
+				reg.Fail(upstreamtest.On("GET other /v2/"), tc.ping)
+				got := []upstream.Class{}
+				began := time.Now()
+				for _, at := range []time.Duration{0, 5*time.Minute - 10*time.Second, 5 * time.Minute} {
+					time.Sleep(at - time.Since(began))
+					got = append(got, refused(t, c, manifest("gone", "1")).Class)
+				}
+				if diff := cmp.Diff(tc.want, got); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
 }
 
 // A registry that repeats the token it was sent does not get it into a message.
