@@ -123,10 +123,8 @@ type Upstream struct {
 	// Owns are the names, or their beginnings up to a slash, that are asked for nowhere else
 	// in a registry that has this upstream; without a slash at either end.
 	Owns []string
-	// Username and Password are both set or both empty. The user name holds no colon.
-	Username string
-	// Password comes from `password` or from the file that `password_file` names.
-	Password Secret
+	// Credentials are the accounts to use there; none is anonymous.
+	Credentials []Credential
 	// Rate is how many requests the upstream is sent at most, Concurrency how many at once;
 	// none, the default, is as many as there are. What is beyond waits for its turn.
 	Rate        Rate

@@ -39,7 +39,7 @@ func TestVariables(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, c.Upstreams[0].Password.Reveal()); diff != "" {
+			if diff := cmp.Diff(test.want, c.Upstreams[0].Credentials[0].Password.Reveal()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})

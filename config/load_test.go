@@ -101,10 +101,29 @@ func TestLoadReadsTheFilesBesideIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	u := c.Upstreams[0]
-	got := []string{c.Data, u.Password.Reveal(), u.CAFile}
+	got := []string{c.Data, u.Credentials[0].Password.Reveal(), u.CAFile}
 	want := []string{filepath.Join(dir, "data"), "pa$$ ${X}", filepath.Join(dir, "ca.pem")}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestLoadReadsADockerConfig(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"berth.yaml":  "upstreams: {a: {url: \"https://a.example\", docker_config: config.json}}\n",
+		"config.json": "{}",
+	})
+	c, err := config.Load(filepath.Join(dir, "berth.yaml"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "config.json")
+	want := []config.Credential{{DockerConfigFile: path, DockerConfig: config.NewSecret("{}")}}
+	if diff := cmp.Diff(want, c.Upstreams[0].Credentials); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if len(c.Files) != 2 || c.Files[1].Path != path {
+		t.Errorf("files %v", c.Files)
 	}
 }
 
@@ -121,6 +140,8 @@ func TestFaultsOfFiles(t *testing.T) {
 	tests := []struct{ key, file, want string }{
 		{"password_file", "none", "the file " + in("none") + " does not exist; create it or mend the path, which starts at this file's folder unless it starts with /"},
 		{"password_file", "empty", "the file " + in("empty") + " is empty; write the password into it"},
+		{"docker_config", "none", "the file " + in("none") + " does not exist; create it or mend the path, which starts at this file's folder unless it starts with /"},
+		{"docker_config", "open", "the file " + in("open") + " can be written by every user (mode 0666); run chmod o-w on it"},
 		{"password_file", "two", "the file " + in("two") + " has more than one line; write the password alone into it"},
 		{"password_file", "open", "the file " + in("open") + " can be written by every user (mode 0666); run chmod o-w on it"},
 		{"password_file", "large", "the file " + in("large") + " is larger than 64 KiB; is it the right one?"},
@@ -135,13 +156,16 @@ func TestFaultsOfFiles(t *testing.T) {
 		t.Run(test.key+" "+test.file, func(t *testing.T) {
 			path := filepath.Join(dir, "berth.yaml")
 			text := "upstreams:\n  a:\n    url: https://a.example\n    username: u\n    password_file: good\n"
-			text = strings.Replace(text+"    ca_file: \"\"\n", test.key+": "+map[string]string{"password_file": "good", "ca_file": `""`}[test.key], test.key+": "+test.file, 1)
+			if test.key == "docker_config" {
+				text = "upstreams:\n  a:\n    url: https://a.example\n    validity: 1h\n    docker_config: good\n"
+			}
+			text = strings.Replace(text+"    ca_file: \"\"\n", test.key+": "+map[string]string{"password_file": "good", "docker_config": "good", "ca_file": `""`}[test.key], test.key+": "+test.file, 1)
 			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			_, err := config.Load(path, nil)
 			faults, _ := errors.AsType[config.Faults](err)
-			line := map[string]int{"password_file": 5, "ca_file": 6}[test.key]
+			line := map[string]int{"password_file": 5, "docker_config": 5, "ca_file": 6}[test.key]
 			want := config.Faults{{File: path, Line: line, Key: "upstreams.a." + test.key, Message: test.want}}
 			if diff := cmp.Diff(want, faults); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
@@ -167,7 +191,7 @@ func TestFileOfAnotherUser(t *testing.T) {
 
 func TestParseOpensNoFile(t *testing.T) {
 	c := parse(t, "upstreams: {a: {url: \"https://a.example\", username: u, password_file: none, ca_file: none.pem}}\n")
-	if got := c.Upstreams[0].Password.Reveal(); got != "" {
+	if got := c.Upstreams[0].Credentials[0].Password.Reveal(); got != "" {
 		t.Errorf("password %q", got)
 	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 var upstreamKeys = []string{
-	"url", "hosts", "owns", "username", "password", "password_file", "hardened", "validity",
+	"url", "hosts", "owns", "username", "password", "password_file", "docker_config", "hardened", "validity",
 	"negative_validity", "list_validity", "max_stale", "max_stale_refused", "keep_deleted",
 	"connections", "segment_size", "rate", "concurrency", "realms", "private", "ca_file",
 }
@@ -58,7 +58,7 @@ func (p pair) account(u Upstream, taken map[string]pair) {
 	if u.URL == nil {
 		return
 	}
-	id := u.URL.String() + " " + u.Username
+	id := u.URL.String() + " " + u.account()
 	if other, twice := taken[id]; twice {
 		p.keyFaultf("has the url and username of upstream %s (line %d): they would share one cache; make them one upstream", other.key, other.line)
 		return
@@ -211,36 +211,4 @@ func (f fields) private(u *Upstream) {
 		v.faultf("is false, but the url names the private address %s; remove the key, or write true", u.URL.Hostname())
 	}
 	u.Private = true
-}
-
-// credentials reads the account, all of it or none. What expands to nothing counts as
-// absent, so that ${USER:-} and ${PASSWORD:-} together mean anonymous.
-func (f fields) credentials(u *Upstream) {
-	var password, file string
-	username, plain, passwordFile := f.get("username"), f.get("password"), f.get("password_file")
-	fine := username.text(&u.Username)
-	fine = plain.text(&password) && fine
-	fine = passwordFile.filePath(&file) && fine
-	if !fine {
-		return
-	}
-	switch {
-	case password != "" && file != "":
-		passwordFile.faultf("stands beside password; keep one of the two")
-	case password != "" && u.Username == "":
-		plain.faultf("has no username beside it; write one, or remove the password for anonymous pulls")
-	case file != "" && u.Username == "":
-		passwordFile.faultf("has no username beside it; write one, or remove the file for anonymous pulls")
-	case password == "" && file == "" && u.Username != "":
-		username.faultf("has no password beside it; write password or password_file, or remove the username for anonymous pulls")
-	case strings.Contains(u.Username, ":"):
-		username.faultf("holds a colon, which HTTP logins cannot carry; write the name alone, and the password as password")
-	}
-	if file != "" && f.at.open {
-		password = passwordFile.password(file)
-	}
-	u.Password = NewSecret(password)
-	if u.Username != "" && u.URL != nil && u.URL.Scheme == "http" && !u.Private {
-		f.get("url").faultf("would send the password in clear text; write https://, or private: true if %s is in your own network", u.URL.Hostname())
-	}
 }

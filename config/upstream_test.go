@@ -28,9 +28,9 @@ func TestUpstreamWithEveryKey(t *testing.T) {
 		connections: 2, segment_size: 1MiB, rate: 100/m, concurrency: 3, realms: [Login.Example], private: true, ca_file: ca.pem`)
 	want := config.Upstream{
 		Name: "a", URL: &url.URL{Scheme: "https", Host: "reg.example:8443"},
-		Hosts:    []string{"b.example", "[::1]:5", "reg.example:8443"},
-		Owns:     []string{"acme", "acme/tools", "my.team"},
-		Username: "u", Password: config.NewSecret("p"), Hardened: true,
+		Hosts:       []string{"b.example", "[::1]:5", "reg.example:8443"},
+		Owns:        []string{"acme", "acme/tools", "my.team"},
+		Credentials: []config.Credential{{Username: "u", Password: config.NewSecret("p")}}, Hardened: true,
 		Validity: config.Forever, NegativeValidity: 0, ListValidity: 5 * time.Minute, MaxStale: 36 * time.Hour, MaxStaleRefused: 0,
 		KeepDeleted: true, Connections: 2, SegmentSize: 1 << 20, Rate: config.Rate{Requests: 100, Per: time.Minute}, Concurrency: 3, Realms: []string{"login.example"}, Private: true, CAFile: "ca.pem",
 	}
@@ -141,6 +141,8 @@ func TestFaultsOfUpstreams(t *testing.T) {
 		{"two passwords", in("username: u, password: hunter2, password_file: f"), at("password_file: stands beside password; keep one of the two")},
 		{"password expands to nothing", in(`username: u, password: "${EMPTY}"`), at("username: has no password beside it; write password or password_file, or remove the username for anonymous pulls")},
 		{"both in the user name", in(`username: "u:hunter2", password: x`), at("username: holds a colon, which HTTP logins cannot carry; write the name alone, and the password as password")},
+		{"two places for a login", in("username: u, password: x, docker_config: config.json"), at("docker_config: stands beside a username or a password; keep one of the two")},
+		{"a number as a docker_config", in("docker_config: 1"), at("docker_config: is a number where text belongs; put it in quotes")},
 		{"one host for a list", in("hosts: b.example"), at("hosts: is a single value; write a list: [a, b]")},
 		{"URL as a host", in(`hosts: ["https://b.example"]`), at(`hosts[0]: "https://b.example" is a URL` + host)},
 		{"path in a host", in("hosts: [a.example/b]"), at(`hosts[0]: "a.example/b" has a path` + host)},
@@ -156,6 +158,7 @@ func TestFaultsOfUpstreams(t *testing.T) {
 		{"no duration", in("list_validity: soon"), at(`list_validity: "soon" is no duration; write a number with a unit, such as 90s, 15m, 24h or 30d`)},
 		{"forever where it makes no sense", in("negative_validity: forever, list_validity: forever"), at("negative_validity: cannot be forever; write a duration, such as 60s or 24h") + "\n" + at("list_validity: cannot be forever; write a duration, such as 60s or 24h")},
 		{"not private, but it is", "upstreams:\n  a:\n    url: http://10.0.0.1\n    private: false\n", "berth.yaml:4: upstreams.a.private: is false, but the url names the private address 10.0.0.1; remove the key, or write true"},
+		{"docker_config in clear text", "upstreams:\n  a: {url: \"http://a.example\", docker_config: x}\n", "berth.yaml:2: upstreams.a.url: would send the password in clear text; write https://, or private: true if a.example is in your own network"},
 		{"password in clear text", "upstreams:\n  a: {url: \"http://a.example\", username: u, password: x}\n", "berth.yaml:2: upstreams.a.url: would send the password in clear text; write https://, or private: true if a.example is in your own network"},
 	})
 }
@@ -169,6 +172,10 @@ func TestFaultsOfTwoUpstreamsThatAreOne(t *testing.T) {
 		},
 		{
 			"one account", "upstreams:\n  a: {url: \"https://a.example\"" + login + "  b: {url: \"https://a.example\", private: true" + login + "registries:\n  a: {upstreams: [a]}\n  b: {upstreams: [b]}\n",
+			"berth.yaml:3: upstreams.b: has the url and username of upstream a (line 2): they would share one cache; make them one upstream",
+		},
+		{
+			"one file", "upstreams:\n  a: {url: \"https://a.example\", docker_config: c}\n  b: {url: \"https://a.example\", docker_config: ./c}\nregistries:\n  a: {upstreams: [a]}\n  b: {upstreams: [b]}\n",
 			"berth.yaml:3: upstreams.b: has the url and username of upstream a (line 2): they would share one cache; make them one upstream",
 		},
 	})
@@ -196,8 +203,8 @@ func TestPasswordInClearTextOnAPrivateNetwork(t *testing.T) {
 }
 
 func TestEmptyCredentialsAreNone(t *testing.T) {
-	u := only(t, `url: "https://a.example", username: "${U:-}", password: "${P:-}", password_file: "${F:-}", ca_file: "${C:-}"`)
-	if got := u.Username + u.Password.Reveal() + u.CAFile; got != "" {
+	u := only(t, `url: "https://a.example", username: "${U:-}", password: "${P:-}", password_file: "${F:-}", docker_config: "${D:-}", ca_file: "${C:-}"`)
+	if got := fmt.Sprint(u.Credentials) + u.CAFile; got != "[]" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/opencontainers/go-digest"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
@@ -187,7 +186,7 @@ func (r *rig) upstreams(logger *slog.Logger) map[string]*catalog.Upstream {
 		u, err := url.Parse(f.url())
 		check(r.tb, err)
 		cfg := upstream.Config{
-			Name: f.name, URL: u, Credential: authn.AuthConfig{Username: f.user, Password: f.password},
+			Name: f.name, URL: u, Credential: upstream.Password(f.user, f.password),
 			Resolver: r.network, DialContext: r.network.DialContext, RootCAs: r.network.Roots(), Logger: logger, Metrics: metrics,
 			Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
 		}

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -11,10 +12,6 @@ import (
 )
 
 const (
-	// maxLogins is how often one request is sent at most for the sake of its login: bare,
-	// with a token that was held, with a fresh one.
-	maxLogins = 3
-
 	tlsTimeout    = 10 * time.Second
 	headerTimeout = 30 * time.Second
 	idleTimeout   = 90 * time.Second
@@ -37,7 +34,7 @@ const acceptManifests = "application/vnd.oci.image.index.v1+json, " +
 type Client struct {
 	cfg       Config   // with its defaults filled in
 	base      *url.URL // scheme and host, normalised
-	secrets   []string // what no message may repeat
+	secrets   *secrets
 	dialer    *dialer
 	transport *http.Transport
 	// alone has no HTTP/2, so that of requests at the same time each has a connection.
@@ -50,6 +47,9 @@ type Client struct {
 	log   *slog.Logger
 }
 
+// Format prints the upstream's name, whatever the verb: what a Client holds is secret.
+func (c *Client) Format(f fmt.State, _ rune) { fmt.Fprint(f, "upstream "+c.cfg.Name) }
+
 // New checks the configuration and returns a Client. It does no network IO.
 func New(cfg Config) (*Client, error) {
 	base, err := normalise(cfg)
@@ -57,22 +57,18 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	c := &Client{cfg: cfg, base: base, log: cfg.Logger}
+	c := &Client{cfg: cfg, base: base, secrets: newSecrets(), log: cfg.Logger}
 	c.dialer = &dialer{resolver: cfg.Resolver, connect: cfg.DialContext, private: cfg.Private}
 	c.transport, c.alone = c.newTransport(), c.newTransport()
 	c.transport.ForceAttemptHTTP2 = true
 	c.transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter}
 	c.alone.Protocols = new(http.Protocols)
 	c.alone.Protocols.SetHTTP1(true)
-	if basic := c.basicHeader(); basic != "" {
-		c.secrets = append(c.secrets, basic[len("Basic "):])
-	}
-	if cfg.Credential.Password != "" {
-		c.secrets = append(c.secrets, cfg.Credential.Password, url.QueryEscape(cfg.Credential.Password))
-	}
 	c.hosts = newBreakers(cfg.Name, cfg.Logger, cfg.Metrics)
 	c.gate = newGate(cfg.Rate, cfg.Concurrency)
-	c.keys = newKeyring(c)
+	if c.keys, err = newKeyring(c, cfg.Credential); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -128,48 +124,17 @@ func (c *Client) do(ctx context.Context, r Request) (*Response, *Error) {
 	if p := r.path(); path.Clean(p) != p { // whoever parsed the name should have seen it
 		return nil, c.fail(r, Unavailable, "name is no path")
 	}
-	answer, fault := c.ask(ctx, r)
+	a := attempt{c, c.keys, r}
+	answer, fault := a.ask(ctx)
 	if fault != nil {
 		return nil, fault
 	}
 	resp, err := c.response(r, answer)
 	if err != nil {
 		answer.Body.Close()
-		return nil, c.failed(ctx, r, err)
+		return nil, a.failed(ctx, err)
 	}
 	return resp, nil
-}
-
-// ask returns an answer of status 200, or 206 where a range was asked for. It logs in as
-// far as it takes.
-func (c *Client) ask(ctx context.Context, r Request) (*http.Response, *Error) {
-	mark := c.keys.mark()
-	l, err := c.keys.login(ctx, r.Repository)
-	for try := 1; err == nil; try++ {
-		var resp *http.Response
-		if resp, err = c.send(ctx, c.trip(r, l)); err != nil {
-			break
-		}
-		c.noteRateLimit(r, resp)
-		if usable(r, resp.StatusCode) {
-			c.keys.worked(l, r.Repository)
-			return resp, nil
-		}
-		f := c.readFault(resp)
-		// A request without a login is how a registry's challenge is learned.
-		if f.status != http.StatusUnauthorized || l.header != "" {
-			c.log.DebugContext(ctx, "upstream has no content for us", "upstream", c.cfg.Name,
-				"op", r.op(), "status", f.status, "code", f.code, "text", f.text)
-		}
-		if !f.unauthorised() || try == maxLogins || l.fresh(mark) {
-			return nil, c.judge(ctx, r, l, f)
-		}
-		used, other := l, false
-		if l, other, err = c.keys.again(ctx, used, r.Repository, resp.Header); err == nil && !other {
-			return nil, c.judge(ctx, r, used, f)
-		}
-	}
-	return nil, c.failed(ctx, r, err)
 }
 
 // unauthorised says that another login may help. ECR Public answers 400 to a token that is

@@ -14,8 +14,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-
-	"github.com/google/go-containerregistry/pkg/authn"
 )
 
 // ErrConfig says that a Config cannot be used.
@@ -36,8 +34,8 @@ type Config struct {
 	// Hosts are the other names by which clients know the upstream, e.g. docker.io. No
 	// request goes there.
 	Hosts []string
-	// Credential is the login: Username and Password; both empty is anonymous.
-	Credential authn.AuthConfig
+	// Credential is the login; none is anonymous.
+	Credential Credential
 	// Realms are hosts, with a port unless it is the scheme's own, where a token service
 	// may be besides those that belong to the upstream's host.
 	Realms []string
@@ -121,8 +119,13 @@ func defaultPort(scheme string) string {
 }
 
 // Fingerprint is 16 hex digits that stay the same as long as the upstream's scheme, host
-// and user name do, whatever it is called in the configuration.
+// and user name do, whatever it is called in the configuration. The kind of a Lookup stands
+// for a user name.
 func (c *Client) Fingerprint() string {
-	sum := sha256.Sum256([]byte(c.base.String() + "\n" + c.cfg.Credential.Username))
+	user := ""
+	if !c.keys.anonymous() {
+		user = c.keys.source.user
+	}
+	sum := sha256.Sum256([]byte(c.base.String() + "\n" + user))
 	return hex.EncodeToString(sum[:8])
 }

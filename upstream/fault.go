@@ -49,9 +49,7 @@ func (c *Client) readFault(resp *http.Response) answerFault {
 	}
 	var said string
 	f.code, said = registryError(body)
-	if _, token, ok := strings.Cut(resp.Request.Header.Get("Authorization"), " "); ok && token != "" {
-		said = strings.ReplaceAll(said, token, "***") // some repeat what they were sent
-	}
+	said = withoutToken(resp, said)
 	start := bytes.ToLower(bytes.TrimSpace(body[:min(len(body), 512)]))
 	if bytes.HasPrefix(start, []byte("<!doctype html")) || bytes.HasPrefix(start, []byte("<html")) {
 		f.html = true
@@ -60,6 +58,14 @@ func (c *Client) readFault(resp *http.Response) answerFault {
 		f.text = c.harmless(said)
 	}
 	return f
+}
+
+// withoutToken is a text of an answer without what the request carried: some repeat it.
+func withoutToken(resp *http.Response, text string) string {
+	if _, token, ok := strings.Cut(resp.Request.Header.Get("Authorization"), " "); ok && token != "" {
+		text = strings.ReplaceAll(text, token, "***")
+	}
+	return text
 }
 
 // registryError reads the first error of a registry's error body; of any other short body
@@ -84,9 +90,7 @@ func registryError(body []byte) (code, text string) {
 // harmless makes a foreign text fit for a message: one short printable line, without our
 // secrets and without the queries of URLs, which may sign something.
 func (c *Client) harmless(text string) string {
-	for _, secret := range c.secrets {
-		text = strings.ReplaceAll(text, secret, "***")
-	}
+	text = c.secrets.hide(text)
 	var words []string
 	for word := range strings.FieldsSeq(text) {
 		if head, _, ok := strings.Cut(word, "?"); ok && strings.Contains(head, "/") {

@@ -73,7 +73,7 @@ func (k *keyring) errand(s scheme, key errandKey) (*errand, error) {
 	k.count++
 	number := k.count
 	k.wg.Go(func() {
-		g, err := k.client.fetchToken(k.ctx, s, key.scope)
+		g, err := k.fetchToken(k.ctx, s, key.scope)
 		g.key, g.errand = key.grantKey, number
 		k.finish(key, e, g, err)
 	})

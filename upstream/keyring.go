@@ -2,11 +2,14 @@ package upstream
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
 )
 
 // goodFor is how long a credential counts as good after it worked.
@@ -23,6 +26,8 @@ type scheme struct {
 // the credential last worked.
 type keyring struct {
 	client *Client
+	source *source // nil is anonymous
+	lookup *lookup // of what the source finds; nil where that is fixed
 	// ctx ends with the Client; errands run in it, not in that of whoever came first.
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -41,10 +46,32 @@ type keyring struct {
 	lastGood string
 }
 
-func newKeyring(c *Client) *keyring {
+func newKeyring(c *Client, credential Credential) (*keyring, error) {
 	k := &keyring{client: c, grants: map[grantKey]grant{}, errands: map[errandKey]*errand{}}
+	if credential.source != nil {
+		var err error
+		if k.source, err = credential.source(c); err != nil {
+			return nil, fmt.Errorf("%w %s: %w", ErrConfig, c.cfg.Name, err)
+		}
+		if k.source.fixed != nil {
+			c.secrets.add(k, *k.source.fixed)
+		} else {
+			k.lookup = &lookup{keys: k}
+		}
+	}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
-	return k
+	return k, nil
+}
+
+// errandFor runs f in the Client's time, and returns false if that is over.
+func (k *keyring) errandFor(f func(ctx context.Context)) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return false
+	}
+	k.wg.Go(func() { f(k.ctx) })
+	return true
 }
 
 func (k *keyring) close() {
@@ -58,7 +85,8 @@ func (k *keyring) close() {
 // login is what a request carries. The zero value is nothing.
 type login struct {
 	header string
-	grant  grant // zero unless it is a token
+	grant  grant            // zero unless it is a token
+	secret authn.AuthConfig // zero unless it is that itself
 }
 
 // fresh says that the token was asked for after mark was taken, so that another would
@@ -81,13 +109,19 @@ func (k *keyring) login(ctx context.Context, repository string) (login, error) {
 	case s == nil:
 		return login{}, nil
 	case s.basic:
-		return login{header: k.client.basicHeader()}, nil
+		return k.basic(ctx)
 	}
 	g, err := k.grant(ctx, *s, scopeOf(repository), repository)
 	if err != nil {
 		return login{}, err
 	}
 	return login{header: "Bearer " + g.value, grant: g}, nil
+}
+
+// basic is the credential itself as a login.
+func (k *keyring) basic(ctx context.Context) (login, error) {
+	secret, err := k.secret(ctx)
+	return login{header: basicOf(secret), secret: secret}, err
 }
 
 // learn takes in the challenge of an answer to a request for repository, and returns
@@ -100,8 +134,8 @@ func (k *keyring) learn(ctx context.Context, h http.Header, repository string) (
 	s := scheme{basic: c.scheme == "basic", service: c.params["service"]}
 	if s.basic {
 		k.remember(&s)
-		header := k.client.basicHeader()
-		return login{header: header}, header != "", nil
+		l, err := k.basic(ctx)
+		return l, l.header != "", err
 	}
 	realm, err := k.client.parseRealm(c.params["realm"])
 	if err != nil {
@@ -119,6 +153,10 @@ func (k *keyring) learn(ctx context.Context, h http.Header, repository string) (
 // again returns a login to try after an answer refused l, and false if there is none.
 func (k *keyring) again(ctx context.Context, l login, repository string, h http.Header) (login, bool, error) {
 	k.drop(l)
+	if l.secret != (authn.AuthConfig{}) && k.renewed(ctx, l.secret) {
+		next, err := k.basic(ctx)
+		return next, next.header != "", err
+	}
 	next, ok, err := k.learn(ctx, h, repository)
 	if err != nil || ok {
 		return next, ok && next.header != l.header, err

@@ -9,9 +9,9 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"syscall"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"go.uber.org/goleak"
 
 	"github.com/berth-cache/berth/upstream"
@@ -48,6 +48,29 @@ func newClient(t *testing.T, base string, change ...func(*upstream.Config)) *ups
 	return c
 }
 
+// tryClient returns the error of making a Client.
+func tryClient(t *testing.T, base string, change func(*upstream.Config)) error {
+	t.Helper()
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := upstream.Config{Name: "hub", URL: u}
+	change(&cfg)
+	c, err := upstream.New(cfg)
+	if err == nil {
+		c.Close()
+	}
+	return err
+}
+
+func mkfifo(t *testing.T, path string) {
+	t.Helper()
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // dialLoopback keeps tests from the network.
 func dialLoopback(ctx context.Context, network, addr string) (net.Conn, error) {
 	if ap, err := netip.ParseAddrPort(addr); err != nil || !ap.Addr().IsLoopback() {
@@ -64,7 +87,7 @@ func on(n *upstreamtest.Network) func(*upstream.Config) {
 }
 
 func withLogin(cfg *upstream.Config) {
-	cfg.Credential = authn.AuthConfig{Username: user, Password: password}
+	cfg.Credential = upstream.Password(user, password)
 }
 
 func manifest(repo, reference string) upstream.Request {

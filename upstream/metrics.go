@@ -16,6 +16,7 @@ type Metrics struct {
 	queue    *prometheus.HistogramVec
 	hosts    *prometheus.GaugeVec
 	kept     *prometheus.CounterVec
+	lookups  *prometheus.CounterVec
 
 	limit, remaining, window, source *prometheus.GaugeVec
 }
@@ -62,7 +63,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Help:    "How long requests waited for the rate or concurrency that is configured for their upstream, where either is.",
 		Buckets: []float64{.001, .01, .1, .5, 1, 2.5, 5, 10, 30},
 	}, []string{"upstream"})
-	reg.MustRegister(m.queue, m.hosts, m.kept, m.duration, m.tokens, m.fetched, m.refused, m.limit, m.remaining, m.window, m.source)
+	m.lookups = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "berth_upstream_credential_lookups_total",
+		Help: "Lookups of logins by upstream, source (docker_config, a keychain) and result: ok or failed.",
+	}, []string{"upstream", "source", "result"})
+	reg.MustRegister(m.lookups, m.queue, m.hosts, m.kept, m.duration, m.tokens, m.fetched, m.refused, m.limit, m.remaining, m.window, m.source)
 	return m
 }
 
@@ -91,6 +96,17 @@ func (m *Metrics) fetchedBytes(upstream string, kind Kind) func(int) {
 	}
 	counter := m.fetched.WithLabelValues(upstream, kind.String())
 	return func(n int) { counter.Add(float64(n)) }
+}
+
+func (m *Metrics) lookup(upstream, kind string, err error) {
+	if m == nil {
+		return
+	}
+	result := "ok"
+	if err != nil {
+		result = "failed"
+	}
+	m.lookups.WithLabelValues(upstream, kind, result).Inc()
 }
 
 func (m *Metrics) limited(upstream string, l Limit) {

@@ -54,7 +54,7 @@ func (c *Client) noteRateLimit(r Request, resp *http.Response) {
 		c.cfg.Metrics.unlimited(c.cfg.Name)
 		return
 	}
-	told.Source = c.harmless(told.Source)
+	told.Source = c.harmless(withoutToken(resp, told.Source))
 	told.At = time.Now()
 	if c.rate.last != nil && c.rate.last.Source != told.Source {
 		c.cfg.Metrics.unlimited(c.cfg.Name)

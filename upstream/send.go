@@ -34,6 +34,8 @@ type trip struct {
 	method string
 	url    *url.URL
 	header http.Header
+	// form is the body of a POST.
+	form string
 	// blob: the answer is large; see carrier.
 	blob bool
 	// alone: over a connection that nothing else is sent over at the same time, and once:
@@ -137,7 +139,7 @@ func fits(ctx context.Context, wait time.Duration) bool {
 func (c *Client) follow(ctx context.Context, t trip) (*http.Response, error) {
 	at, header := t.url, t.header.Clone()
 	for hops := 0; ; hops++ {
-		resp, err := c.roundTrip(ctx, trip{method: t.method, url: at, header: header, blob: t.blob, alone: t.alone, goesOn: t.goesOn, rank: t.rank, redirected: hops > 0})
+		resp, err := c.roundTrip(ctx, trip{method: t.method, url: at, header: header, form: t.form, blob: t.blob, alone: t.alone, goesOn: t.goesOn, rank: t.rank, redirected: hops > 0})
 		if err != nil {
 			return nil, err
 		}
@@ -242,7 +244,7 @@ func (c *Client) queue(ctx context.Context, t trip) (leave func(), err error) {
 }
 
 func (c *Client) sendOne(ctx context.Context, transport *http.Transport, t trip) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, t.method, t.url.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, t.method, t.url.String(), strings.NewReader(t.form))
 	if err != nil {
 		return nil, errors.New("request has no valid URL") // its error quotes the URL
 	}

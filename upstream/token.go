@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
 )
 
 const (
@@ -61,10 +62,20 @@ func lost(err error) bool {
 
 // fetchToken asks the token service once, whoever waits for it. An empty scope asks
 // whether the login is right.
-func (c *Client) fetchToken(ctx context.Context, s scheme, scope string) (grant, error) {
+func (k *keyring) fetchToken(ctx context.Context, s scheme, scope string) (grant, error) {
+	c := k.client
 	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
 	defer cancel()
-	g, err := c.askToken(ctx, s, scope)
+	secret, err := k.secret(ctx)
+	if err != nil {
+		return grant{}, err
+	}
+	g, err := c.askToken(ctx, tokenURL(s, scope), secret)
+	if refused(err) && k.renewed(ctx, secret) {
+		if secret, err = k.secret(ctx); err == nil {
+			g, err = c.askToken(ctx, tokenURL(s, scope), secret)
+		}
+	}
 	c.cfg.Metrics.token(c.cfg.Name, tokenResult(err))
 	if err != nil {
 		c.log.DebugContext(ctx, "no token", "upstream", c.cfg.Name, "scope", scope, "error", err)
@@ -86,7 +97,8 @@ func tokenResult(err error) string {
 	}
 }
 
-func (c *Client) askToken(ctx context.Context, s scheme, scope string) (grant, error) {
+// tokenURL is where a token is asked for.
+func tokenURL(s scheme, scope string) *url.URL {
 	u := *s.realm
 	q := u.Query()
 	if s.service != "" {
@@ -95,18 +107,31 @@ func (c *Client) askToken(ctx context.Context, s scheme, scope string) (grant, e
 	if scope != "" {
 		q.Set("scope", scope)
 	}
-	if c.cfg.Credential.Username != "" {
-		q.Set("account", c.cfg.Credential.Username)
-	}
 	u.RawQuery = q.Encode()
+	return &u
+}
 
+// askToken asks with the login, if there is one, as a header; with an identity token in the
+// form that OAuth 2.0 has for it.
+func (c *Client) askToken(ctx context.Context, u *url.URL, secret authn.AuthConfig) (grant, error) {
 	h := http.Header{}
 	h.Set("Accept", "application/json")
-	if basic := c.basicHeader(); basic != "" {
+	t := trip{method: http.MethodGet, url: u, header: h, allow: c.checkTokenHop(secret)}
+	q := u.Query()
+	if secret.IdentityToken != "" {
+		q.Set("grant_type", "refresh_token")
+		q.Set("refresh_token", secret.IdentityToken)
+		q.Set("client_id", defaultUserAgent)
+		t.method, t.form, u.RawQuery = http.MethodPost, q.Encode(), ""
+		h.Set("Content-Type", "application/x-www-form-urlencoded")
+	} else if basic := basicOf(secret); basic != "" {
+		if secret.Username != "" {
+			q.Set("account", secret.Username)
+		}
+		u.RawQuery = q.Encode()
 		h.Set("Authorization", basic)
 	}
 	asked := time.Now()
-	t := trip{method: http.MethodGet, url: &u, header: h, allow: c.checkTokenHop}
 	resp, err := c.send(ctx, t)
 	if err != nil {
 		return grant{}, &tokenError{host: u.Host, err: err}
@@ -124,14 +149,16 @@ func (c *Client) askToken(ctx context.Context, s scheme, scope string) (grant, e
 
 // checkTokenHop decides about redirects of a token request. One that carries the login
 // stays where it is.
-func (c *Client) checkTokenHop(from, to *url.URL) error {
-	if err := c.checkRealm(to); err != nil {
-		return err
+func (c *Client) checkTokenHop(secret authn.AuthConfig) func(from, to *url.URL) error {
+	return func(from, to *url.URL) error {
+		if err := c.checkRealm(to); err != nil {
+			return err
+		}
+		if secret != (authn.AuthConfig{}) && !sameOrigin(from, to) {
+			return fmt.Errorf("%w: it redirects the login to %s", errForeignRealm, to.Host)
+		}
+		return nil
 	}
-	if c.basicHeader() != "" && !sameOrigin(from, to) {
-		return fmt.Errorf("%w: it redirects the login to %s", errForeignRealm, to.Host)
-	}
-	return nil
 }
 
 // parseToken reads the answer to a question asked at the given time.
@@ -173,13 +200,4 @@ func expiry(seconds json.Number) time.Duration {
 	default:
 		return time.Duration(f * float64(time.Second))
 	}
-}
-
-// basicHeader is the login as an Authorization header, empty when there is none.
-func (c *Client) basicHeader() string {
-	user, password := c.cfg.Credential.Username, c.cfg.Credential.Password
-	if user == "" && password == "" {
-		return ""
-	}
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }

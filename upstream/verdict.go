@@ -12,24 +12,24 @@ const noLogin = "login required; set username and password of upstream "
 
 // judge turns an answer that is not the content into an Error. Logins have been tried
 // by now: a 401 or 403 of the upstream itself is final.
-func (c *Client) judge(ctx context.Context, r Request, l login, f answerFault) *Error {
-	e := c.fail(r, Unavailable, fmt.Sprintf("answered %d %s", f.status, http.StatusText(f.status)))
+func (a attempt) judge(ctx context.Context, l login, f answerFault) *Error {
+	e := a.fail(a.r, Unavailable, fmt.Sprintf("answered %d %s", f.status, http.StatusText(f.status)))
 	e.Status, e.Code, e.HTML = f.status, f.code, f.html
 	switch {
 	case f.status == http.StatusNotFound, f.status == http.StatusGone:
-		e.Class, e.Message = NotHere, c.base.Host+": not found"
+		e.Class, e.Message = NotHere, a.base.Host+": not found"
 		e.Repository = f.code == "NAME_UNKNOWN"
 	case f.status == http.StatusTooManyRequests:
-		e.limit(c.base.Host, f)
-		if r.Kind == KindManifest && r.Method == http.MethodGet && !f.elsewhere {
+		e.limit(a.base.Host, f)
+		if a.r.Kind == KindManifest && a.r.Method == http.MethodGet && !f.elsewhere {
 			e.Limit = limitOf(f)
 		}
 	case f.elsewhere:
-		e.Message = fmt.Sprintf("%s: the host it redirects to answered %d", c.base.Host, f.status)
+		e.Message = fmt.Sprintf("%s: the host it redirects to answered %d", a.base.Host, f.status)
 	case f.status == http.StatusForbidden && f.html:
-		e.Message = c.base.Host + ": answered 403 with a web page; a firewall or portal may be in the way"
+		e.Message = a.base.Host + ": answered 403 with a web page; a firewall or portal may be in the way"
 	case f.status == http.StatusUnauthorized, f.status == http.StatusForbidden:
-		c.judgeLogin(ctx, e, l, r.Repository)
+		a.judgeLogin(ctx, e, l)
 	case f.status == http.StatusBadRequest, f.status == http.StatusMethodNotAllowed, f.status == http.StatusNotAcceptable:
 		e.Class = NotHere
 	}
@@ -37,94 +37,97 @@ func (c *Client) judge(ctx context.Context, r Request, l login, f answerFault) *
 }
 
 // judgeLogin decides what a 401 or 403 of the upstream means.
-func (c *Client) judgeLogin(ctx context.Context, e *Error, l login, repository string) {
-	c.keys.drop(l)
+func (a attempt) judgeLogin(ctx context.Context, e *Error, l login) {
+	a.keys.drop(l)
 	e.Repository = true
-	if c.basicHeader() == "" {
+	if a.keys.anonymous() {
 		e.Class = Denied
-		e.Message = c.missingOrPrivate()
+		e.Message = a.missingOrPrivate()
 		if l.header == "" && e.Status == http.StatusUnauthorized {
-			e.Message = c.base.Host + ": " + noLogin + c.cfg.Name
+			e.Message = a.base.Host + ": " + noLogin + a.cfg.Name
 		}
 		return
 	}
 	if l.grant.value == "" && l.header != "" && e.Status == http.StatusForbidden {
-		if good, sure := c.admits(ctx, l); sure {
-			c.judgeCredential(e, good)
+		if good, sure := a.admits(ctx, l); sure {
+			a.judgeCredential(e, good)
 			return
 		}
 	}
-	if c.keys.workedLately() { // a token that was just given counts
+	if a.keys.workedLately() { // a token that was just given counts
 		// To Basic a 401 is about the login, whatever worked a minute ago; 403 is about rights.
-		c.judgeCredential(e, l.grant.value != "" || e.Status == http.StatusForbidden)
+		a.judgeCredential(e, l.grant.value != "" || e.Status == http.StatusForbidden)
 		return
 	}
-	good, err := c.keys.good(ctx, repository)
+	good, err := a.keys.good(ctx, a.r.Repository)
 	if err != nil {
-		c.explain(ctx, e, repository, err)
+		a.explain(ctx, e, err)
 		return
 	}
-	c.judgeCredential(e, good)
+	a.judgeCredential(e, good)
 }
 
-func (c *Client) judgeCredential(e *Error, good bool) {
+func (a attempt) judgeCredential(e *Error, good bool) {
 	e.Repository = true
 	if good {
 		e.Class = Denied
-		e.Message = c.base.Host + ": repository is missing, or the login of upstream " + c.cfg.Name + " may not read it"
+		e.Message = a.base.Host + ": repository is missing, or the login of upstream " + a.cfg.Name + " may not read it"
 		return
 	}
 	e.Class = Refused
-	e.Message = c.base.Host + ": login refused; check username and password of upstream " + c.cfg.Name
+	e.Message = a.base.Host + ": login refused; " + a.keys.source.cure + " of upstream " + a.cfg.Name
 }
 
 // failed turns an error on the way to an answer into an Error.
-func (c *Client) failed(ctx context.Context, r Request, err error) *Error {
-	e := c.fail(r, Unavailable, "")
-	c.explain(ctx, e, r.Repository, err)
+func (a attempt) failed(ctx context.Context, err error) *Error {
+	e := a.fail(a.r, Unavailable, "")
+	a.explain(ctx, e, err)
 	return e
 }
 
 // explain fills in the class and message that err deserves.
-func (c *Client) explain(ctx context.Context, e *Error, repository string, err error) {
+func (a attempt) explain(ctx context.Context, e *Error, err error) {
 	e.Class, e.Err, e.Repository = Unavailable, err, false
 	t, ok := errors.AsType[*tokenError](err)
+	found, sought := errors.AsType[*lookupError](err)
 	switch {
 	case ctx.Err() != nil: // whatever broke, it broke because the caller left
-		e.Message = c.base.Host + ": " + c.cause(ctx.Err())
+		e.Message = a.base.Host + ": " + a.cause(ctx.Err())
+	case sought:
+		e.Message = a.base.Host + ": " + found.Error()
 	case !ok:
-		e.Message = c.harmless(c.describe(c.base.Host, err))
+		e.Message = a.harmless(a.describe(a.base.Host, err))
 	case t.err != nil:
-		e.Message = c.harmless("token service " + c.describe(t.host, t.err))
+		e.Message = a.harmless("token service " + a.describe(t.host, t.err))
 	default:
-		c.explainToken(ctx, e, repository, t)
+		a.explainToken(ctx, e, t)
 	}
 }
 
 // explainToken is about what a token service answered.
-func (c *Client) explainToken(ctx context.Context, e *Error, repository string, t *tokenError) {
+func (a attempt) explainToken(ctx context.Context, e *Error, t *tokenError) {
 	e.Status, e.Code, e.HTML = t.fault.status, t.fault.code, t.fault.html
-	e.Message = c.harmless(fmt.Sprintf("token service %s: answered %d %s",
+	e.Message = a.harmless(fmt.Sprintf("token service %s: answered %d %s",
 		t.host, t.fault.status, http.StatusText(t.fault.status)))
 	switch {
 	case t.fault.status == http.StatusTooManyRequests:
 		e.limit("token service "+t.host, t.fault)
 	case !t.denied():
-	case c.basicHeader() == "":
+	case a.keys.anonymous():
 		e.Class, e.Repository = Denied, true
-		e.Message = c.base.Host + ": " + noLogin + c.cfg.Name
+		e.Message = a.base.Host + ": " + noLogin + a.cfg.Name
 		if t.fault.status == http.StatusForbidden {
-			e.Message = c.missingOrPrivate()
+			e.Message = a.missingOrPrivate()
 		}
 	default:
 		// The service has just refused our login, for this repository at least: what worked
 		// a minute ago says nothing, or a changed password would send names elsewhere.
-		good, err := c.keys.good(ctx, repository)
+		good, err := a.keys.good(ctx, a.r.Repository)
 		if err != nil && !refused(err) {
-			c.explain(ctx, e, repository, err)
+			a.explain(ctx, e, err)
 			return
 		}
-		c.judgeCredential(e, good)
+		a.judgeCredential(e, good)
 	}
 }
 

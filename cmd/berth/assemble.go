@@ -117,7 +117,7 @@ func (b *berth) reconfigure(cfg *config.Config) error {
 		return err
 	}
 	for _, u := range cfg.Upstreams {
-		if u.Username != "" {
+		if len(u.Credentials) > 0 {
 			b.pulls.Begin(u.Name)
 		}
 	}

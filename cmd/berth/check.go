@@ -35,7 +35,7 @@ func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "UPSTREAM\tURL\tLOGIN\tTAGS VALID\tCONNECTIONS\tKNOWN AS")
 	for _, u := range cfg.Upstreams {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\n", u.Name, u.URL, orAnonymous(u.Username), orForever(u.Validity), u.Connections, strings.Join(u.Hosts, " "))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\n", u.Name, u.URL, logins(u), orForever(u.Validity), u.Connections, strings.Join(u.Hosts, " "))
 	}
 	fmt.Fprintln(t, "\nREGISTRY\tPULL AS\tUPSTREAMS IN ORDER\tHOSTS")
 	for _, r := range cfg.Registries {
@@ -63,11 +63,16 @@ func orNone(s string) string {
 	return s
 }
 
-func orAnonymous(user string) string {
-	if user == "" {
+// logins are whose an upstream's credentials are.
+func logins(u config.Upstream) string {
+	if len(u.Credentials) == 0 {
 		return "anonymous"
 	}
-	return user
+	var all []string
+	for _, c := range u.Credentials {
+		all = append(all, c.String())
+	}
+	return strings.Join(all, ", ")
 }
 
 func orForever(d time.Duration) string {

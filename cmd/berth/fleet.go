@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
 	"slices"
 	"weak"
-
-	"github.com/google/go-containerregistry/pkg/authn"
 
 	"github.com/berth-cache/berth/config"
 	"github.com/berth-cache/berth/upstream"
@@ -51,7 +50,21 @@ func (f *fleet) plan(upstreams []config.Upstream) (crew, error) {
 		}
 		next[u.Name] = member{u, c}
 	}
-	return next, nil
+	return next, next.distinct()
+}
+
+// distinct refuses two upstreams whose content could not be told apart. The configuration
+// sees most of them, but not whose login a config.json holds.
+func (c crew) distinct() error {
+	names := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(c)) {
+		id := c[name].client.Fingerprint()
+		if other, taken := names[id]; taken {
+			return fmt.Errorf("upstreams %s and %s have one url and one account: they would share one cache; make them one upstream", other, name)
+		}
+		names[id] = name
+	}
+	return nil
 }
 
 // sameClient tells whether two upstreams differ at most in what the catalog alone reads.
@@ -96,12 +109,24 @@ func (f *fleet) newClient(u config.Upstream) (*upstream.Client, error) {
 	}
 	return upstream.New(upstream.Config{
 		Name: u.Name, URL: u.URL, Hosts: u.Hosts,
-		Credential: authn.AuthConfig{Username: u.Username, Password: u.Password.Reveal()},
+		Credential: credential(u.Credentials),
 		Realms:     u.Realms, Private: u.Private, RootCAs: roots,
 		Rate: upstream.Rate(u.Rate), Concurrency: u.Concurrency,
 		UserAgent: "berth/" + version(),
 		Logger:    f.logger, Metrics: f.metrics,
 	})
+}
+
+// credential is what a configured account is to a client.
+func credential(all []config.Credential) upstream.Credential {
+	if len(all) == 0 {
+		return upstream.Credential{}
+	}
+	c := all[0]
+	if c.DockerConfigFile != "" {
+		return upstream.DockerConfig(c.DockerConfigFile, c.DockerConfig.Reveal())
+	}
+	return upstream.Password(c.Username, c.Password.Reveal())
 }
 
 // authorities are the system's and those of a PEM file; nil, the system's alone, without one.

@@ -11,10 +11,14 @@ import (
 	"github.com/berth-cache/berth/config"
 )
 
+func account(password string) []config.Credential {
+	return []config.Credential{{Username: "me", Password: config.NewSecret(password)}}
+}
+
 func settings(name string, change func(*config.Upstream)) config.Upstream {
 	u := config.Upstream{
 		Name: name, URL: &url.URL{Scheme: "https", Host: name + ".example"}, Hosts: []string{name + ".example"},
-		Username: "me", Password: config.NewSecret("secret"), Validity: time.Hour,
+		Credentials: account("secret"), Validity: time.Hour,
 	}
 	if change != nil {
 		change(&u)
@@ -31,8 +35,8 @@ func TestClientsThatStay(t *testing.T) {
 		"nothing":       {nil, true},
 		"how fresh":     {func(u *config.Upstream) { u.Validity, u.MaxStale, u.ListValidity = 0, 1, 2 }, true},
 		"how hardened":  {func(u *config.Upstream) { u.Hardened, u.KeepDeleted = true, true }, true},
-		"same password": {func(u *config.Upstream) { u.Password = config.NewSecret("secret") }, true},
-		"password":      {func(u *config.Upstream) { u.Password = config.NewSecret("other") }, false},
+		"same password": {func(u *config.Upstream) { u.Credentials = account("secret") }, true},
+		"password":      {func(u *config.Upstream) { u.Credentials = account("other") }, false},
 		"address":       {func(u *config.Upstream) { u.URL = &url.URL{Scheme: "http", Host: "b.example"} }, false},
 		"realms":        {func(u *config.Upstream) { u.Realms = []string{"login.example"} }, false},
 		"private":       {func(u *config.Upstream) { u.Private = true }, false},

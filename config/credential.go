@@ -1,0 +1,84 @@
+package config
+
+import "strings"
+
+// maxDockerConfigBytes bounds a config.json: those of people with many clusters have some
+// hundred KiB.
+const maxDockerConfigBytes = 1 << 20
+
+// Credential is one account at an upstream: a user name with its password, or a file that
+// says more.
+type Credential struct {
+	// Username and Password are both set or both empty. The name holds no colon.
+	Username string
+	// Password comes from `password` or from the file that `password_file` names.
+	Password Secret
+	// DockerConfigFile is the path of a file like Docker's config.json, DockerConfig what it
+	// holds, which Parse leaves empty. Without them there is a Username.
+	DockerConfigFile string
+	DockerConfig     Secret
+}
+
+// String is whose the credential is, or where it comes from.
+func (c Credential) String() string {
+	if c.DockerConfigFile != "" {
+		return "docker_config " + c.DockerConfigFile
+	}
+	return c.Username
+}
+
+// credential reads an account, all of it or none, and tells whether there is one. What
+// expands to nothing counts as absent, so that ${USER:-} and ${PASSWORD:-} together mean
+// anonymous.
+func (f fields) credential() (c Credential, found bool) {
+	var password, file string
+	username, plain, passwordFile, docker := f.get("username"), f.get("password"), f.get("password_file"), f.get("docker_config")
+	fine := username.text(&c.Username)
+	fine = plain.text(&password) && fine
+	fine = passwordFile.filePath(&file) && fine
+	fine = docker.filePath(&c.DockerConfigFile) && fine
+	if !fine {
+		return c, false
+	}
+	switch {
+	case c.DockerConfigFile != "" && (c.Username != "" || password != "" || file != ""):
+		docker.faultf("stands beside a username or a password; keep one of the two")
+	case password != "" && file != "":
+		passwordFile.faultf("stands beside password; keep one of the two")
+	case password != "" && c.Username == "":
+		plain.faultf("has no username beside it; write one, or remove the password for anonymous pulls")
+	case file != "" && c.Username == "":
+		passwordFile.faultf("has no username beside it; write one, or remove the file for anonymous pulls")
+	case password == "" && file == "" && c.Username != "":
+		username.faultf("has no password beside it; write password or password_file, or remove the username for anonymous pulls")
+	case strings.Contains(c.Username, ":"):
+		username.faultf("holds a colon, which HTTP logins cannot carry; write the name alone, and the password as password")
+	}
+	if file != "" && f.at.open {
+		password = passwordFile.password(file)
+	}
+	if c.DockerConfigFile != "" && f.at.open {
+		data, _ := docker.read(c.DockerConfigFile, maxDockerConfigBytes)
+		c.DockerConfig = NewSecret(string(data))
+	}
+	c.Password = NewSecret(password)
+	return c, c.Username != "" || c.DockerConfigFile != ""
+}
+
+// credentials reads the accounts of u.
+func (f fields) credentials(u *Upstream) {
+	if c, found := f.credential(); found {
+		u.Credentials = append(u.Credentials, c)
+	}
+	if len(u.Credentials) > 0 && u.URL != nil && u.URL.Scheme == "http" && !u.Private {
+		f.get("url").faultf("would send the password in clear text; write https://, or private: true if %s is in your own network", u.URL.Hostname())
+	}
+}
+
+// account is what an upstream's content is kept under, besides its URL.
+func (u Upstream) account() string {
+	if len(u.Credentials) == 0 {
+		return ""
+	}
+	return u.Credentials[0].String()
+}

@@ -1,0 +1,89 @@
+package upstream
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+)
+
+// Credential is a login, or the place where it is looked up. The zero value is none. It
+// shows no secret, however it is printed: a function holds what there is.
+type Credential struct {
+	source func(c *Client) (*source, error)
+}
+
+// Password is the login of a user. Both empty are none.
+func Password(username, password string) Credential {
+	if username == "" && password == "" {
+		return Credential{}
+	}
+	return Credential{func(*Client) (*source, error) {
+		login := authn.AuthConfig{Username: username, Password: password}
+		return &source{kind: "password", user: username, fixed: &login, cure: "check username and password"}, nil
+	}}
+}
+
+// Found is a login that was looked up.
+type Found struct {
+	Username, Password string
+	// IdentityToken is what a token service takes instead of the two.
+	IdentityToken string
+	// Expires is when it ends; zero if nobody says.
+	Expires time.Time
+}
+
+// Lookup is a login that find gives for the upstream's host, when it is needed and again
+// before it expires. find ends with ctx; its error is shown to those who pull. kind names
+// the place in messages, e.g. "ecr".
+func Lookup(kind string, find func(ctx context.Context, host string) (Found, error)) Credential {
+	return Credential{func(c *Client) (*source, error) {
+		return &source{
+			kind: kind, user: "\n" + kind, cure: "check what " + kind + " gives",
+			find: func(ctx context.Context) (Found, error) { return find(ctx, c.base.Host) },
+		}, nil
+	}}
+}
+
+// source is where a login comes from: fixed, or found.
+type source struct {
+	kind string
+	// user is the account for the fingerprint: the user name, or what stands for it.
+	user  string
+	fixed *authn.AuthConfig
+	find  func(ctx context.Context) (Found, error)
+	// cure is what to do when the login is refused.
+	cure string
+}
+
+// basicOf is the login as a header, empty when it has neither name nor password.
+func basicOf(login authn.AuthConfig) string {
+	if login.Username == "" && login.Password == "" {
+		return ""
+	}
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(login.Username+":"+login.Password))
+}
+
+// anonymous says that there is no credential.
+func (k *keyring) anonymous() bool { return k.source == nil }
+
+// secret returns what to log in with. It waits for a lookup only if none is held.
+func (k *keyring) secret(ctx context.Context) (authn.AuthConfig, error) {
+	switch {
+	case k.source == nil:
+		return authn.AuthConfig{}, nil
+	case k.source.fixed != nil:
+		return *k.source.fixed, nil
+	}
+	return k.lookup.get(ctx)
+}
+
+// renewed tells whether there is another login than used, which was refused.
+func (k *keyring) renewed(ctx context.Context, used authn.AuthConfig) bool {
+	return k.lookup != nil && k.lookup.renew(ctx, used)
+}
+
+// errNoLogin says that a credential is for other upstreams.
+var errNoLogin = errors.New("has no login")

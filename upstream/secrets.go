@@ -1,0 +1,44 @@
+package upstream
+
+import (
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+)
+
+// secrets are what no message may repeat: of each credential the login in use and the one
+// before it, which an answer that is late may speak of.
+type secrets struct {
+	mu   sync.Mutex // guards held
+	held map[*keyring][2][]string
+}
+
+func newSecrets() *secrets { return &secrets{held: map[*keyring][2][]string{}} }
+
+func (s *secrets) add(k *keyring, login authn.AuthConfig) {
+	var words []string
+	for _, word := range []string{strings.TrimPrefix(basicOf(login), "Basic "), login.Password, login.IdentityToken} {
+		if word != "" {
+			words = append(words, word, url.QueryEscape(word))
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held[k] = [2][]string{words, s.held[k][0]}
+}
+
+// hide replaces them in text.
+func (s *secrets) hide(text string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, both := range s.held {
+		for _, words := range both {
+			for _, word := range words {
+				text = strings.ReplaceAll(text, word, "***")
+			}
+		}
+	}
+	return text
+}
