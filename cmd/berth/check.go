@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,13 +13,33 @@ import (
 	"github.com/berth-cache/berth/config"
 )
 
-// check prints what a configuration, valid by now, means, and how its data folder is.
-func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
-	clients, err := new(fleet).plan(cfg.Upstreams)
+// checkFlags are those of berth check.
+type checkFlags struct {
+	repair, offline bool
+	images          []string
+}
+
+func (c *checkFlags) add(f *flag.FlagSet) {
+	f.BoolVar(&c.repair, "repair", false, "")
+	f.BoolVar(&c.offline, "offline", false, "")
+	f.Func("image", "", func(name string) error {
+		c.images = append(c.images, name)
+		return nil
+	})
+}
+
+// check prints what a configuration, valid by now, means, how its data folder is, and what
+// its upstreams answer.
+func check(ctx context.Context, cfg *config.Config, flags checkFlags, out io.Writer) error {
+	fleet := new(fleet)
+	clients, err := fleet.plan(cfg.Upstreams)
 	if err != nil {
 		return err
 	}
-	if _, err := newSnapshot(cfg, clients); err != nil {
+	fleet.enlist(clients)
+	defer fleet.close()
+	snapshot, err := newSnapshot(cfg, clients)
+	if err != nil {
 		return err
 	}
 	if url := cfg.State.Redis.Reveal(); url != "" {
@@ -53,7 +74,11 @@ func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "\n%s\n", said)
-	return nil
+	if flags.offline {
+		return nil
+	}
+	fmt.Fprintln(out)
+	return probe{cfg.Upstreams, clients, snapshot, flags.images}.run(ctx, out)
 }
 
 func orNone(s string) string {

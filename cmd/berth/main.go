@@ -4,7 +4,7 @@
 // Usage:
 //
 //	berth serve [--config FILE]   run the cache
-//	berth check [--config FILE]   check configuration and data, and print what they mean
+//	berth check [--config FILE]   check configuration, data and upstreams
 //	berth check --repair [--config FILE]   repair the data of a Berth that is stopped
 //	berth version                 print the version
 package main
@@ -27,7 +27,11 @@ const usage = `Berth is a pull-through cache for container images.
 
 Usage:
   berth serve [--config FILE]   run the cache
-  berth check [--config FILE]   check configuration and data, and print what they mean
+  berth check [--config FILE] [--image NAME]... [--offline]
+                                check configuration and data, print what they mean, and
+                                ask each upstream whether it answers and takes the login;
+                                with --image also whether it has that, without a pull;
+                                with --offline no upstream is asked
   berth check --repair [--config FILE]
                                 repair the data folder of a Berth that is stopped
   berth version                 print the version
@@ -40,7 +44,8 @@ serve reads the file again when it changes, or on SIGHUP; a faulty one is refuse
 one before holds. SIGTERM and SIGINT let pulls finish; a second one ends at once.
 
 Exit status: 0 done, 1 failed (or for check: the data folder cannot be used as it is),
-2 wrong usage or a faulty or missing configuration.
+2 wrong usage or a faulty or missing configuration, 3 (check alone) an upstream cannot be
+used as it is configured, or none has the image.
 `
 
 var (
@@ -64,6 +69,9 @@ func exitStatus(err error) int {
 		return 0
 	case errors.Is(err, errNothing):
 		return 2
+	case errors.Is(err, errUpstreams):
+		fmt.Fprintln(os.Stderr, "berth:", err)
+		return 3
 	case errors.Is(err, errUsage):
 		fmt.Fprintln(os.Stderr, "berth:", err)
 		return 2
@@ -89,8 +97,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		}
 		return serve(ctx, from, out)
 	case "check":
-		var mend bool
-		from, err := configured("check", args[1:], func(f *flag.FlagSet) { f.BoolVar(&mend, "repair", false, "") })
+		var flags checkFlags
+		from, err := configured("check", args[1:], flags.add)
 		if err != nil {
 			return err
 		}
@@ -98,10 +106,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if mend {
+		if flags.repair && (flags.offline || len(flags.images) > 0) {
+			return fmt.Errorf("--repair asks no upstream; leave out --offline and --image; %w", errUsage)
+		}
+		if flags.offline && len(flags.images) > 0 {
+			return fmt.Errorf("--image asks upstreams, and --offline none; leave out one; %w", errUsage)
+		}
+		if flags.repair {
 			return repair(ctx, cfg, out)
 		}
-		return check(ctx, cfg, out)
+		return check(ctx, cfg, flags, out)
 	case "version", "--version":
 		fmt.Fprintln(out, "berth", version())
 		return nil

@@ -95,13 +95,13 @@ func TestCommands(t *testing.T) {
 
 func TestConfigurationNamedByTheEnvironment(t *testing.T) {
 	path := written(t, "listen: 127.0.0.1:7\n")
-	c := command(t, "check")
+	c := command(t, "check", "--offline")
 	c.Env = append(c.Env, "BERTH_CONFIG="+path)
 	if out, err := c.Output(); err != nil || !strings.Contains(string(out), "\nlisten 127.0.0.1:7 ") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	// A flag is nearer than the environment.
-	c = command(t, "check", "--config", written(t, "listen: 127.0.0.1:8\n"))
+	c = command(t, "check", "--offline", "--config", written(t, "listen: 127.0.0.1:8\n"))
 	c.Env = append(c.Env, "BERTH_CONFIG="+path)
 	if out, err := c.Output(); err != nil || !strings.Contains(string(out), "\nlisten 127.0.0.1:8 ") {
 		t.Errorf("%v\n%s", err, out)
@@ -167,7 +167,7 @@ registries:
   default: {upstreams: [hub, fresh, short, half]}
   inner: {path: team/one, upstreams: [near], hosts: [inner.example]}
 `)
-	if diff := cmp.Diff(ended{0, checked, ""}, runs(t, "check", "--config", path)); diff != "" {
+	if diff := cmp.Diff(ended{0, checked, ""}, runs(t, "check", "--offline", "--config", path)); diff != "" {
 		t.Errorf("check (-want +got):\n%s", diff)
 	}
 }

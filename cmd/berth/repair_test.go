@@ -36,6 +36,9 @@ func contentFile(folder string, d digest.Digest) string {
 // wantCheck runs berth check in folder.
 func wantCheck(t *testing.T, folder string, status int, wants []string, flags ...string) {
 	t.Helper()
+	if flags == nil {
+		flags = []string{"--offline"}
+	}
 	got := runs(t, append(append([]string{"check"}, flags...), "--config", filepath.Join(folder, "berth.yaml"))...)
 	if got.Status != status {
 		t.Errorf("check %v: status %d, want %d\n%s%s", flags, got.Status, status, got.Out, got.Errors)

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/berth-cache/berth/catalog"
+	"github.com/berth-cache/berth/config"
+	"github.com/berth-cache/berth/upstream"
+)
+
+const (
+	// probeBound is how long an upstream may take for all that it is asked.
+	probeBound = 20 * time.Second
+	// renewSoon is when a certificate's end is worth a remark.
+	renewSoon = 14 * 24 * time.Hour
+)
+
+// errUpstreams says that upstreams cannot be used; what is wrong has been printed.
+var errUpstreams = errors.New("not every upstream can be used as it is configured")
+
+// probe asks every upstream for real, and for images, named as clients name them.
+type probe struct {
+	upstreams []config.Upstream
+	clients   crew
+	snapshot  *catalog.Snapshot
+	images    []string
+}
+
+// run asks, and prints a table of each. Its error says only that something is wrong: what
+// that is comes last in what is printed.
+func (p probe) run(ctx context.Context, out io.Writer) error {
+	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	reports := p.ask(ctx)
+	images, wrong := p.askImages(ctx) // before the table: the limit is told with a manifest
+	fmt.Fprintln(t, "UPSTREAM\tANSWERED IN\tLOGIN\tPULLS LEFT\tCERTIFICATE UNTIL")
+	for i, u := range p.upstreams {
+		r := reports[i]
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", u.Name, latency(r), loginOf(u, r), pullsLeft(p.clients[u.Name].client), until(r.Certificate))
+		if r.Err != nil {
+			wrong = append(wrong, u.Name+": "+r.Err.Message)
+		}
+	}
+	if len(images) > 0 {
+		fmt.Fprintln(t, "\nIMAGE\tUPSTREAM\tSAYS")
+		for _, a := range images {
+			fmt.Fprintf(t, "%s\t%s\t%s\n", a.image, a.upstream, a.says)
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	fmt.Fprintf(out, "\n%s\n", strings.Join(wrong, "\n"))
+	return errUpstreams
+}
+
+// ask asks all upstreams at once.
+func (p probe) ask(ctx context.Context) []upstream.Report {
+	reports := make([]upstream.Report, len(p.upstreams))
+	var asking sync.WaitGroup
+	for i, u := range p.upstreams {
+		asking.Go(func() {
+			bounded, cancel := context.WithTimeout(ctx, probeBound)
+			defer cancel()
+			reports[i] = p.clients[u.Name].client.Probe(bounded)
+		})
+	}
+	asking.Wait()
+	return reports
+}
+
+func (p probe) askImages(ctx context.Context) (lines []answerLine, wrong []string) {
+	for _, name := range p.images {
+		said, ok := probeImage(ctx, p.snapshot, name)
+		lines = append(lines, said...)
+		if !ok {
+			wrong = append(wrong, name+": no upstream has it for us")
+		}
+	}
+	return lines, wrong
+}
+
+// answerLine is what an upstream says of an image.
+type answerLine struct{ image, upstream, says string }
+
+// probeImage asks for an image as a pull would, by HEAD alone, until an upstream has it.
+func probeImage(ctx context.Context, snapshot *catalog.Snapshot, image string) (lines []answerLine, ok bool) {
+	name, reference := splitImage(image)
+	route, err := snapshot.Route(catalog.Query{Name: name})
+	if err != nil {
+		return []answerLine{{image, "none", err.Error()}}, false
+	}
+	for _, u := range route.Candidates {
+		client, isClient := u.Client.(*upstream.Client)
+		if !isClient {
+			continue
+		}
+		bounded, cancel := context.WithTimeout(ctx, probeBound)
+		resp, err := client.Do(bounded, upstream.Request{Method: http.MethodHead, Kind: upstream.KindManifest, Repository: route.Repository, Reference: reference})
+		cancel()
+		if err == nil {
+			resp.Body.Close()
+			return append(lines, answerLine{image, u.Name, "here, " + orUnknown(string(resp.Digest))}), true
+		}
+		e, _ := errors.AsType[*upstream.Error](err)
+		lines = append(lines, answerLine{image, u.Name, e.Message})
+		if e.Class != upstream.NotHere && e.Class != upstream.Denied {
+			break // a pull stops there
+		}
+	}
+	return lines, false
+}
+
+// splitImage splits a name from its tag or digest; without one the tag is latest.
+func splitImage(image string) (name, reference string) {
+	if name, digest, ok := strings.Cut(image, "@"); ok {
+		return name, digest
+	}
+	if i := strings.LastIndexByte(image, ':'); i > strings.LastIndexByte(image, '/') {
+		return image[:i], image[i+1:]
+	}
+	return image, "latest"
+}
+
+func latency(r upstream.Report) string {
+	if r.Latency == 0 {
+		return "never"
+	}
+	return r.Latency.Round(time.Millisecond).String()
+}
+
+func loginOf(u config.Upstream, r upstream.Report) string {
+	switch r.Login {
+	case upstream.LoginGood:
+		return u.Username
+	case upstream.LoginRefused:
+		return u.Username + ", refused"
+	case upstream.LoginUnasked:
+		return u.Username + ", not asked for"
+	}
+	return "anonymous"
+}
+
+// pullsLeft is of the limit that the upstream told, if it told one.
+func pullsLeft(c *upstream.Client) string {
+	l, told := c.RateLimit()
+	if !told {
+		return "not told"
+	}
+	return fmt.Sprintf("%d of %d", l.Remaining, l.Limit)
+}
+
+func until(t time.Time) string {
+	if t.IsZero() {
+		return "none"
+	}
+	text := t.UTC().Format(time.DateOnly)
+	if left := time.Until(t); left < renewSoon {
+		text += fmt.Sprintf(", in %d days", int(left/(24*time.Hour)))
+	}
+	return text
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "digest not told"
+	}
+	return s
+}

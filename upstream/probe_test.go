@@ -1,0 +1,111 @@
+package upstream_test
+
+import (
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/berth-cache/berth/upstream"
+	"github.com/berth-cache/berth/upstream/upstreamtest"
+)
+
+// TestProbe: an upstream is asked as little as tells whether it can be used.
+func TestProbe(t *testing.T) {
+	wrong := func(cfg *upstream.Config) { cfg.Credential = authn.AuthConfig{Username: user, Password: "wrong"} }
+	for name, test := range map[string]struct {
+		prepare func(r *upstreamtest.Registry)
+		change  func(*upstream.Config)
+		login   upstream.LoginState
+		message string
+		asked   []string
+	}{
+		"open":               {nil, nil, upstream.LoginNone, "", []string{"GET other /v2/"}},
+		"open, with a login": {nil, withLogin, upstream.LoginUnasked, "", []string{"GET other /v2/"}},
+		"token": {
+			func(r *upstreamtest.Registry) { r.RequireToken(user, password) }, withLogin, upstream.LoginGood, "",
+			[]string{"GET other /v2/", "GET token -"},
+		},
+		"token, wrong password": {
+			func(r *upstreamtest.Registry) { r.RequireToken(user, password) }, wrong, upstream.LoginRefused,
+			"r.example.com: login refused; check username and password of upstream hub",
+			[]string{"GET other /v2/", "GET token -"},
+		},
+		"token, anonymous": {func(r *upstreamtest.Registry) { r.RequireToken(user, password) }, nil, upstream.LoginNone, "", []string{"GET other /v2/"}},
+		"basic": {
+			func(r *upstreamtest.Registry) { r.RequireBasic(user, password) }, withLogin, upstream.LoginGood, "",
+			[]string{"GET other /v2/", "GET other /v2/"},
+		},
+		"basic, wrong password": {
+			func(r *upstreamtest.Registry) { r.RequireBasic(user, password) }, wrong, upstream.LoginRefused,
+			"r.example.com: login refused; check username and password of upstream hub",
+			[]string{"GET other /v2/", "GET other /v2/"},
+		},
+		"token service down": {
+			func(r *upstreamtest.Registry) { r.RequireToken(user, password); r.StopTokens() }, withLogin, upstream.LoginUnasked,
+			"token service r.example.com: connection failed",
+			[]string{"GET other /v2/"},
+		},
+		"no ping": {func(r *upstreamtest.Registry) {
+			r.Fail(upstreamtest.On("GET other /v2/"), upstreamtest.Fault{Status: 404})
+		}, nil, upstream.LoginNone, "", []string{"GET other /v2/"}},
+		"limited": {func(r *upstreamtest.Registry) {
+			r.Fail(nil, upstreamtest.Fault{Status: 429, Header: http.Header{"Retry-After": {"7"}}})
+		}, nil, upstream.LoginNone, "r.example.com: too many requests; wait 7s", []string{"GET other /v2/"}},
+		"a portal": {func(r *upstreamtest.Registry) {
+			r.Fail(nil, upstreamtest.Fault{Status: 403, Body: []byte("<html>"), MediaType: "text/html"})
+		}, nil, upstream.LoginNone, "r.example.com: answered 403 with a web page; a firewall or portal may be in the way", []string{"GET other /v2/"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				reg := upstreamtest.New(t)
+				n := upstreamtest.NewNetwork(t)
+				if test.prepare != nil {
+					test.prepare(reg)
+				}
+				change := []func(*upstream.Config){on(n)}
+				if test.change != nil {
+					change = append(change, test.change)
+				}
+				c := newClient(t, n.Serve("https://r.example.com", slowly{reg}), change...)
+				r := c.Probe(t.Context())
+				if r.Login != test.login || r.Latency != 70*time.Millisecond || r.Certificate.Before(time.Now()) {
+					t.Errorf("%+v", r)
+				}
+				message := ""
+				if r.Err != nil {
+					message = r.Err.Message
+				}
+				if message != test.message {
+					t.Errorf("said %q, want %q", message, test.message)
+				}
+				if diff := cmp.Diff(test.asked, reg.Requests()); diff != "" {
+					t.Errorf("asked (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// slowly answers pings after 70 ms.
+type slowly struct{ http.Handler }
+
+func (s slowly) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	if q.URL.Path == "/v2/" {
+		time.Sleep(70 * time.Millisecond)
+	}
+	s.Handler.ServeHTTP(w, q)
+}
+
+func TestProbeOfNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := upstreamtest.NewNetwork(t)
+		c := newClient(t, "https://r.example.com", on(n))
+		if r := c.Probe(t.Context()); r.Err == nil || r.Err.Message != "r.example.com: name r.example.com does not exist" || r.Latency != 0 || !r.Certificate.IsZero() {
+			t.Errorf("%+v", r)
+		}
+	})
+}
