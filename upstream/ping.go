@@ -10,12 +10,20 @@ import (
 // to be relied on. To Basic, 403 may be about the rights on a repository or about the login:
 // ECR says it of a password that is twelve hours old, to a HEAD without a word.
 func (c *Client) admits(ctx context.Context, l login) (good, sure bool) {
-	ping := url.URL{Scheme: c.base.Scheme, Host: c.base.Host, Path: "/v2/"}
-	resp, err := c.send(ctx, trip{method: http.MethodGet, url: &ping, header: http.Header{"Authorization": {l.header}}})
+	resp, err := c.ping(ctx, l.header)
 	if err != nil {
 		return false, false
 	}
 	f := c.readFault(resp)
 	good = f.status == http.StatusOK
 	return good, !f.html && !f.elsewhere && (good || f.unauthorised())
+}
+
+// ping asks for /v2/, with a login unless that is empty.
+func (c *Client) ping(ctx context.Context, authorization string) (*http.Response, error) {
+	h := http.Header{}
+	if authorization != "" {
+		h.Set("Authorization", authorization)
+	}
+	return c.send(ctx, trip{method: http.MethodGet, url: &url.URL{Scheme: c.base.Scheme, Host: c.base.Host, Path: "/v2/"}, header: h})
 }

@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"time"
 )
 
@@ -37,13 +36,14 @@ const (
 // no pull.
 func (c *Client) Probe(ctx context.Context) Report {
 	var r Report
-	if c.basicHeader() != "" {
+	a := attempt{c, c.keys, Request{}}
+	if !a.keys.anonymous() {
 		r.Login = LoginUnasked
 	}
 	began := time.Now()
 	resp, err := c.ping(ctx, "")
 	if err != nil {
-		r.Err = c.failed(ctx, Request{}, err)
+		r.Err = a.failed(ctx, err)
 		return r
 	}
 	r.Latency = time.Since(began)
@@ -54,57 +54,51 @@ func (c *Client) Probe(ctx context.Context) Report {
 	f := c.readFault(resp)
 	switch {
 	case f.status == http.StatusUnauthorized:
-		r.Login, r.Err = c.probeLogin(ctx, header)
+		r.Login, r.Err = a.probeLogin(ctx, header)
 	case f.status >= 500, f.status == http.StatusTooManyRequests, f.html && f.status != http.StatusNotFound:
-		r.Err = c.judge(ctx, Request{}, login{}, f)
+		r.Err = a.judge(ctx, login{}, f)
 	}
 	return r
 }
 
-// ping asks for /v2/, with a login unless that is empty.
-func (c *Client) ping(ctx context.Context, authorization string) (*http.Response, error) {
-	h := http.Header{}
-	if authorization != "" {
-		h.Set("Authorization", authorization)
-	}
-	return c.send(ctx, trip{method: http.MethodGet, url: &url.URL{Scheme: c.base.Scheme, Host: c.base.Host, Path: "/v2/"}, header: h})
-}
-
 // probeLogin answers a challenge with the credential, for no repository in particular, as
 // "docker login" does.
-func (c *Client) probeLogin(ctx context.Context, challenge http.Header) (LoginState, *Error) {
-	basic := c.basicHeader()
+func (a attempt) probeLogin(ctx context.Context, challenge http.Header) (LoginState, *Error) {
 	wanted, ok := pick(parseChallenges(challenge))
 	switch {
-	case basic == "":
+	case a.keys.anonymous():
 		return LoginNone, nil // what is public may be had all the same
 	case !ok:
 		return LoginUnasked, nil
-	case wanted.scheme == "basic":
-		resp, err := c.ping(ctx, basic)
-		if err != nil {
-			return LoginUnasked, c.failed(ctx, Request{}, err)
+	}
+	refusedLogin := func() (LoginState, *Error) {
+		e := a.fail(a.r, Refused, "")
+		a.judgeCredential(e, false)
+		return LoginRefused, e
+	}
+	if wanted.scheme == "basic" {
+		secret, err := a.keys.secret(ctx)
+		var resp *http.Response
+		if err == nil {
+			resp, err = a.ping(ctx, basicOf(secret))
 		}
-		if f := c.readFault(resp); f.status == http.StatusUnauthorized || f.status == http.StatusForbidden && !f.html {
-			return c.loginRefused()
+		if err != nil {
+			return LoginUnasked, a.failed(ctx, err)
+		}
+		if f := a.readFault(resp); f.status == http.StatusUnauthorized || f.status == http.StatusForbidden && !f.html {
+			return refusedLogin()
 		}
 		return LoginGood, nil
 	}
-	realm, err := c.parseRealm(wanted.params["realm"])
+	realm, err := a.parseRealm(wanted.params["realm"])
 	if err == nil {
-		_, err = c.fetchToken(ctx, scheme{realm: realm, service: wanted.params["service"]}, "")
+		_, err = a.keys.fetchToken(ctx, scheme{realm: realm, service: wanted.params["service"]}, "")
 	}
 	switch {
 	case err == nil:
 		return LoginGood, nil
 	case refused(err):
-		return c.loginRefused()
+		return refusedLogin()
 	}
-	return LoginUnasked, c.failed(ctx, Request{}, err)
-}
-
-func (c *Client) loginRefused() (LoginState, *Error) {
-	e := c.fail(Request{}, Refused, "")
-	c.judgeCredential(e, false)
-	return LoginRefused, e
+	return LoginUnasked, a.failed(ctx, err)
 }

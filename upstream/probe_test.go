@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-containerregistry/pkg/authn"
 
 	"github.com/berth-cache/berth/upstream"
 	"github.com/berth-cache/berth/upstream/upstreamtest"
@@ -15,7 +14,7 @@ import (
 
 // TestProbe: an upstream is asked as little as tells whether it can be used.
 func TestProbe(t *testing.T) {
-	wrong := func(cfg *upstream.Config) { cfg.Credential = authn.AuthConfig{Username: user, Password: "wrong"} }
+	wrong := func(cfg *upstream.Config) { cfg.Credential = upstream.Password(user, "wrong") }
 	for name, test := range map[string]struct {
 		prepare func(r *upstreamtest.Registry)
 		change  func(*upstream.Config)

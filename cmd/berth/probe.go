@@ -142,11 +142,11 @@ func latency(r upstream.Report) string {
 func loginOf(u config.Upstream, r upstream.Report) string {
 	switch r.Login {
 	case upstream.LoginGood:
-		return u.Username
+		return logins(u)
 	case upstream.LoginRefused:
-		return u.Username + ", refused"
+		return logins(u) + ", refused"
 	case upstream.LoginUnasked:
-		return u.Username + ", not asked for"
+		return logins(u) + ", not asked for"
 	}
 	return "anonymous"
 }
