@@ -77,15 +77,10 @@ func (a attempt) probeLogin(ctx context.Context, challenge http.Header) (LoginSt
 		return LoginRefused, e
 	}
 	if wanted.scheme == "basic" {
-		secret, err := a.keys.secret(ctx)
-		var resp *http.Response
-		if err == nil {
-			resp, err = a.ping(ctx, basicOf(secret))
-		}
-		if err != nil {
+		switch wrong, err := a.probeBasic(ctx); {
+		case err != nil:
 			return LoginUnasked, a.failed(ctx, err)
-		}
-		if f := a.readFault(resp); f.status == http.StatusUnauthorized || f.status == http.StatusForbidden && !f.html {
+		case wrong:
 			return refusedLogin()
 		}
 		return LoginGood, nil
@@ -101,4 +96,18 @@ func (a attempt) probeLogin(ctx context.Context, challenge http.Header) (LoginSt
 		return refusedLogin()
 	}
 	return LoginUnasked, a.failed(ctx, err)
+}
+
+// probeBasic tells whether the upstream refuses the credential.
+func (a attempt) probeBasic(ctx context.Context) (wrong bool, err error) {
+	secret, err := a.keys.secret(ctx)
+	if err != nil {
+		return false, err
+	}
+	resp, err := a.ping(ctx, basicOf(secret))
+	if err != nil {
+		return false, err
+	}
+	f := a.readFault(resp)
+	return f.status == http.StatusUnauthorized || f.status == http.StatusForbidden && !f.html, nil
 }
