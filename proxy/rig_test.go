@@ -34,8 +34,10 @@ const berthURL = "http://berth.test"
 
 // far is one upstream of a rig: a registry at http://<name>.test, or where its kind is.
 type far struct {
-	name           string
-	kind           upstreamtest.Kind
+	name string
+	kind upstreamtest.Kind
+	// secure: at https.
+	secure         bool
 	hosts          []string
 	user, password string
 	change         func(*catalog.Upstream)
@@ -46,6 +48,9 @@ type far struct {
 func (f far) url() string {
 	if f.kind != "" {
 		return f.kind.URL()
+	}
+	if f.secure {
+		return "https://" + f.name + ".test"
 	}
 	return "http://" + f.name + ".test"
 }

@@ -36,6 +36,8 @@ var ErrDown = errors.New("not asked")
 // Condition is how a host of an upstream is: its own, its token service's, or one that it
 // redirects to.
 type Condition struct {
+	// Host is "tokens of <host>" for a token service, which may be ill where the registry
+	// on the same host is well.
 	Host string
 	// Down: it is asked by one request at a time, now and then, and by nobody else.
 	// Otherwise it is slow: it has answered nobody for a while, and is asked as ever.
@@ -209,7 +211,7 @@ func (x *exchange) end(ctx context.Context, resp *http.Response, err error, reas
 	_, refused := errors.AsType[*addressError](err)
 	switch {
 	case err == nil && !faulty(resp.StatusCode):
-		b.well()
+		b.well(x)
 	case err == nil:
 		b.answered = time.Now()
 		b.fail(x, weightFault, fmt.Sprintf("answered %d", resp.StatusCode))
@@ -236,16 +238,21 @@ func faulty(status int) bool {
 	return false
 }
 
-// well is after an answer. mu is held, as in all below.
-func (b *breaker) well() {
+// well is after an answer to x. mu is held, as in all below. One that was late in coming
+// ends no slowness: the next would keep its clients waiting as long.
+func (b *breaker) well(x *exchange) {
 	b.answered = time.Now()
+	b.failures = 0
+	if b.slow && !b.down && b.answered.Sub(x.began) >= slowAfter {
+		return
+	}
 	if b.down || b.slow {
 		was := b.since
 		b.down, b.slow, b.trial, b.rest = false, false, nil, 0
 		b.owner.metrics.ill(b.owner.upstream, b.host, 0)
 		b.owner.log.Info("upstream is well again", "upstream", b.owner.upstream, "host", b.host, "after", b.answered.Sub(was).Round(time.Millisecond))
 	}
-	b.failures, b.since = 0, time.Time{}
+	b.since = time.Time{}
 }
 
 // fail is after a failure of x.

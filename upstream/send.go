@@ -43,6 +43,8 @@ type trip struct {
 	alone bool
 	// rank is its place among those who wait for a turn.
 	rank rank
+	// tokens: asks a token service.
+	tokens bool
 	// goesOn: for the rest of what has begun to arrive.
 	goesOn bool
 	// redirected: not to where the upstream is, but to where it said.
@@ -58,7 +60,7 @@ func (c *Client) send(ctx context.Context, t trip) (*http.Response, error) {
 	for try := 1; ; try++ {
 		resp, err := c.follow(ctx, t)
 		wait, again := repeatable(resp, err, backoff)
-		if !again || t.alone || try == maxTries || !fits(ctx, wait) || c.hosts.down(last(t, resp, err)) {
+		if !again || t.alone || try == maxTries || !fits(ctx, wait) || c.hosts.down(t.service(last(t, resp, err))) {
 			return resp, err
 		}
 		if resp != nil {
@@ -84,6 +86,14 @@ func last(t trip, resp *http.Response, err error) string {
 		return resp.Request.URL.Host
 	}
 	return t.url.Host
+}
+
+// service is what a breaker is about: a host, or the token service there.
+func (t trip) service(host string) string {
+	if t.tokens {
+		return "tokens of " + host
+	}
+	return host
 }
 
 // repeatable tells whether to try again and after how long.
@@ -139,7 +149,7 @@ func fits(ctx context.Context, wait time.Duration) bool {
 func (c *Client) follow(ctx context.Context, t trip) (*http.Response, error) {
 	at, header := t.url, t.header.Clone()
 	for hops := 0; ; hops++ {
-		resp, err := c.roundTrip(ctx, trip{method: t.method, url: at, header: header, form: t.form, blob: t.blob, alone: t.alone, goesOn: t.goesOn, rank: t.rank, redirected: hops > 0})
+		resp, err := c.roundTrip(ctx, t.hop(at, header, hops > 0))
 		if err != nil {
 			return nil, err
 		}
@@ -163,6 +173,12 @@ func (c *Client) follow(ctx context.Context, t trip) (*http.Response, error) {
 		}
 		at = next
 	}
+}
+
+// hop is a part of the trip.
+func (t trip) hop(at *url.URL, header http.Header, redirected bool) trip {
+	t.url, t.header, t.redirected = at, header, redirected
+	return t
 }
 
 // redirectTarget says where a redirect from one URL leads. Its errors name hosts and never
@@ -210,7 +226,7 @@ func (c *Client) roundTrip(ctx context.Context, t trip) (*http.Response, error) 
 			return nil, &hopError{host: t.url.Host, err: err}
 		}
 	}
-	x, err := c.hosts.of(t.url.Host).enter(t)
+	x, err := c.hosts.of(t.service(t.url.Host)).enter(t)
 	if err != nil {
 		leave()
 		return nil, &hopError{host: t.url.Host, err: err}

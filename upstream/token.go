@@ -57,7 +57,7 @@ func refused(err error) bool {
 // lost says that a token service did not do its work, so that it may be the wrong one.
 func lost(err error) bool {
 	e, ok := errors.AsType[*tokenError](err)
-	return ok && !e.denied() && e.fault.status != http.StatusTooManyRequests
+	return ok && !errors.Is(err, ErrDown) && !e.denied() && e.fault.status != http.StatusTooManyRequests
 }
 
 // fetchToken asks the token service once, whoever waits for it. An empty scope asks
@@ -116,7 +116,7 @@ func tokenURL(s scheme, scope string) *url.URL {
 func (c *Client) askToken(ctx context.Context, u *url.URL, secret authn.AuthConfig) (grant, error) {
 	h := http.Header{}
 	h.Set("Accept", "application/json")
-	t := trip{method: http.MethodGet, url: u, header: h, allow: c.checkTokenHop(secret)}
+	t := trip{method: http.MethodGet, url: u, header: h, tokens: true, allow: c.checkTokenHop(secret)}
 	q := u.Query()
 	if secret.IdentityToken != "" {
 		q.Set("grant_type", "refresh_token")

@@ -38,10 +38,13 @@ func (a *authority) pool() *x509.CertPool {
 }
 
 // leaf is a certificate for one host, a name or an address.
-func (a *authority) leaf(host string) tls.Certificate {
+func (a *authority) leaf(host string) tls.Certificate { return a.until(host, time.Time{}) }
+
+// until is a leaf that ends then; zero is in a year.
+func (a *authority) until(host string, end time.Time) tls.Certificate {
 	a.tb.Helper()
 	key := newKey(a.tb)
-	template := &x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: []string{host}}
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: []string{host}, NotAfter: end}
 	if ip := net.ParseIP(host); ip != nil {
 		template.DNSNames, template.IPAddresses = nil, []net.IP{ip}
 	}
@@ -51,7 +54,10 @@ func (a *authority) leaf(host string) tls.Certificate {
 func (a *authority) sign(template, parent *x509.Certificate, key *ecdsa.PrivateKey) *x509.Certificate {
 	a.tb.Helper()
 	// Inside a synctest bubble it is the year 2000.
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(365*24*time.Hour)
+	template.NotBefore = time.Now().Add(-time.Hour)
+	if template.NotAfter.IsZero() {
+		template.NotAfter = time.Now().Add(365 * 24 * time.Hour)
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, a.key)
 	if err != nil {
 		a.tb.Fatalf("sign certificate: %v", err)

@@ -3,6 +3,7 @@ package upstreamtest
 import (
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Fault says how an answer is to be spoiled. Fields combine; the zero value spoils nothing.
@@ -31,6 +32,8 @@ type Fault struct {
 	// closed or the client goes. A negative StallAfter stalls it before the header.
 	Release    <-chan struct{}
 	StallAfter int64
+	// Delay is how long the header lets wait for itself.
+	Delay time.Duration
 }
 
 // fault is a Fault in force. The Registry's mutex guards left.
@@ -85,6 +88,7 @@ func (f Fault) apply(w http.ResponseWriter, q *http.Request) (http.ResponseWrite
 	if f.StallAfter < 0 {
 		spoiled.stall()
 	}
+	f.wait(q)
 	switch {
 	case f.Redirect != "":
 		w.Header().Set("Location", f.Redirect)
@@ -98,6 +102,17 @@ func (f Fault) apply(w http.ResponseWriter, q *http.Request) (http.ResponseWrite
 		return nil, false
 	}
 	return spoiled, true
+}
+
+// wait waits for the delay, or until the client goes.
+func (f Fault) wait(q *http.Request) {
+	timer := time.NewTimer(f.Delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-q.Context().Done():
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // faultWriter spoils what a handler writes.

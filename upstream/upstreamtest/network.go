@@ -26,6 +26,8 @@ type Network struct {
 	mu        sync.Mutex
 	names     map[string][][]netip.Addr // answers in turn; the last one stays
 	listeners map[string]*listener      // by "ip:port"
+	hosts     map[string]string         // by address
+	troubles  map[string]Trouble        // by host
 	dialled   []string
 }
 
@@ -35,6 +37,7 @@ func NewNetwork(tb testing.TB) *Network {
 	return &Network{
 		tb: tb, authority: newAuthority(tb),
 		names: map[string][][]netip.Addr{}, listeners: map[string]*listener{},
+		hosts: map[string]string{}, troubles: map[string]Trouble{},
 	}
 }
 
@@ -56,12 +59,13 @@ func (n *Network) Serve(base string, h http.Handler) string {
 		addr = n.names[u.Hostname()][0][0]
 	}
 	n.listeners[net.JoinHostPort(addr.String(), portOf(u))] = l
+	n.hosts[addr.String()] = u.Hostname()
 	n.mu.Unlock()
 
 	server := &http.Server{Handler: h, ErrorLog: quiet}
 	serve := func() error { return server.Serve(l) }
 	if u.Scheme == "https" {
-		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{n.authority.leaf(u.Hostname())}}
+		server.TLSConfig = &tls.Config{GetCertificate: n.certificates(u.Hostname())}
 		serve = func() error { return server.ServeTLS(l, "", "") }
 	}
 	var running sync.WaitGroup
@@ -105,6 +109,9 @@ func (n *Network) Roots() *x509.CertPool { return n.authority.pool() }
 func (n *Network) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if err := n.troubles[host].lookup(host); err != nil {
+		return nil, err
+	}
 	answers := n.names[host]
 	if len(answers) == 0 {
 		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
@@ -130,13 +137,17 @@ func (n *Network) DialContext(ctx context.Context, network, addr string) (net.Co
 		if len(addrs) == 0 {
 			return nil, fmt.Errorf("dial %s: no address", addr)
 		}
-		addr = net.JoinHostPort(addrs[0].String(), port)
+		host = addrs[0].String()
+		addr = net.JoinHostPort(host, port)
 	}
 	n.mu.Lock()
 	n.dialled = append(n.dialled, addr)
-	l := n.listeners[addr]
+	l, trouble := n.listeners[addr], n.troubles[n.hosts[host]]
 	n.mu.Unlock()
-	if l == nil {
+	if err := trouble.connect(); err != nil {
+		return nil, err
+	}
+	if l == nil || trouble == Silent {
 		<-ctx.Done()
 		return nil, fmt.Errorf("dial %s: %w", addr, context.Cause(ctx))
 	}
