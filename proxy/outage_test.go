@@ -30,8 +30,8 @@ type outage struct {
 }
 
 const (
-	isDown     = "hub.test: not asked, it is down since 01:00:00 UTC: "
-	tokensDown = "token service hub.test: not asked, it is down since 01:00:00 UTC: "
+	hubIsDown         = "hub.test: not asked, it is down since 01:00:00 UTC: "
+	hubsTokensAreDown = "token service hub.test: not asked, it is down since 01:00:00 UTC: "
 )
 
 // befalls and answers are the ways of outages to begin.
@@ -63,23 +63,23 @@ func outages() []outage {
 		says := fmt.Sprintf("answered %d", n)
 		return outage{
 			name: fmt.Sprint(n), begin: answers("", upstreamtest.Fault{Status: n}),
-			cold: "hub.test: " + says + " " + http.StatusText(n), known: isDown + says, asks: 3, dials: 1,
+			cold: "hub.test: " + says + " " + http.StatusText(n), known: hubIsDown + says, asks: 3, dials: 1,
 		}
 	}
 	return []outage{
-		{name: "refused", begin: befalls(upstreamtest.Refusing), cold: "hub.test: connection refused", known: isDown + "connection refused", dials: 3},
-		{name: "no such name", begin: befalls(upstreamtest.Nameless), cold: "hub.test: name hub.test does not exist", known: isDown + "name hub.test does not exist"},
-		{name: "name servers ill", begin: befalls(upstreamtest.Unresolved), cold: "hub.test: name hub.test could not be looked up", known: isDown + "name hub.test could not be looked up"},
-		{name: "blackhole", begin: befalls(upstreamtest.Silent), waits: 4 * time.Second, cold: "hub.test: no answer in time", known: isDown + "no answer in time", dials: 1},
-		{name: "certificate expired", begin: befalls(upstreamtest.Expired), cold: "hub.test: certificate has expired or is not valid yet", known: isDown + "certificate has expired or is not valid yet", dials: 1},
-		{name: "certificate of a stranger", begin: befalls(upstreamtest.Untrusted), cold: "hub.test: certificate is signed by an unknown authority; set ca_file of upstream hub", known: isDown + "certificate is signed by an unknown authority; set ca_file of upstream hub", dials: 1},
-		{name: "certificate of another", begin: befalls(upstreamtest.Misnamed), cold: "hub.test: certificate is for another host", known: isDown + "certificate is for another host", dials: 1},
-		{name: "cut", begin: answers("", upstreamtest.Fault{CutAfter: -1}), cold: "hub.test: connection broke before an answer", known: isDown + "connection broke before an answer", asks: 3, dials: 3},
-		{name: "silent", begin: answers("", upstreamtest.Fault{StallAfter: -1}), waits: 4 * time.Second, cold: "hub.test: no answer in time", known: isDown + "no answer in time", asks: 1, dials: 1},
+		{name: "refused", begin: befalls(upstreamtest.Refusing), cold: "hub.test: connection refused", known: hubIsDown + "connection refused", dials: 3},
+		{name: "no such name", begin: befalls(upstreamtest.Nameless), cold: "hub.test: name hub.test does not exist", known: hubIsDown + "name hub.test does not exist"},
+		{name: "name servers ill", begin: befalls(upstreamtest.Unresolved), cold: "hub.test: name hub.test could not be looked up", known: hubIsDown + "name hub.test could not be looked up"},
+		{name: "blackhole", begin: befalls(upstreamtest.Silent), waits: 4 * time.Second, cold: "hub.test: no answer in time", known: hubIsDown + "no answer in time", dials: 1},
+		{name: "certificate expired", begin: befalls(upstreamtest.Expired), cold: "hub.test: certificate has expired or is not valid yet", known: hubIsDown + "certificate has expired or is not valid yet", dials: 1},
+		{name: "certificate of a stranger", begin: befalls(upstreamtest.Untrusted), cold: "hub.test: certificate is signed by an unknown authority; set ca_file of upstream hub", known: hubIsDown + "certificate is signed by an unknown authority; set ca_file of upstream hub", dials: 1},
+		{name: "certificate of another", begin: befalls(upstreamtest.Misnamed), cold: "hub.test: certificate is for another host", known: hubIsDown + "certificate is for another host", dials: 1},
+		{name: "cut", begin: answers("", upstreamtest.Fault{CutAfter: -1}), cold: "hub.test: connection broke before an answer", known: hubIsDown + "connection broke before an answer", asks: 3, dials: 3},
+		{name: "silent", begin: answers("", upstreamtest.Fault{StallAfter: -1}), waits: 4 * time.Second, cold: "hub.test: no answer in time", known: hubIsDown + "no answer in time", asks: 1, dials: 1},
 		status(500), status(502), status(503), status(504),
-		{name: "token service cut", tokens: true, begin: answers("GET token", upstreamtest.Fault{CutAfter: -1}), cold: "token service hub.test: connection broke before an answer", known: tokensDown + "connection broke before an answer", asks: 3, dials: 3},
-		{name: "token service silent", tokens: true, begin: answers("GET token", upstreamtest.Fault{StallAfter: -1}), waits: 4 * time.Second, cold: "token service hub.test: no answer in time", known: tokensDown + "no answer in time", asks: 1, dials: 1},
-		{name: "token service 503", tokens: true, begin: answers("GET token", upstreamtest.Fault{Status: 503}), cold: "token service hub.test: answered 503 Service Unavailable", known: tokensDown + "answered 503", asks: 3, dials: 1},
+		{name: "token service cut", tokens: true, begin: answers("GET token", upstreamtest.Fault{CutAfter: -1}), cold: "token service hub.test: connection broke before an answer", known: hubsTokensAreDown + "connection broke before an answer", asks: 3, dials: 3},
+		{name: "token service silent", tokens: true, begin: answers("GET token", upstreamtest.Fault{StallAfter: -1}), waits: 4 * time.Second, cold: "token service hub.test: no answer in time", known: hubsTokensAreDown + "no answer in time", asks: 1, dials: 1},
+		{name: "token service 503", tokens: true, begin: answers("GET token", upstreamtest.Fault{Status: 503}), cold: "token service hub.test: answered 503 Service Unavailable", known: hubsTokensAreDown + "answered 503", asks: 3, dials: 1},
 		{name: "redirect in a circle", begin: answers("", upstreamtest.Fault{Redirect: "http://hub.test/v2/"}), cold: "hub.test: redirect not followed: hub.test leads in a circle", asks: 2, dials: 1},
 		{name: "redirects without end", begin: leads, cold: "hub.test: redirect not followed: more than 5 of them", asks: 1, dials: 2},
 		{name: "redirect to nobody", begin: answers("", upstreamtest.Fault{Redirect: "http://nobody.test/"}), cold: "hub.test: nobody.test: name nobody.test does not exist", known: "hub.test: nobody.test: not asked, it is down since 01:00:00 UTC: name nobody.test does not exist", asks: 1, dials: 1, knownAsks: 1},

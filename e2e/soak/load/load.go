@@ -42,6 +42,14 @@ func New(base string, library *truth.Library) *Load {
 	}
 }
 
+// At returns clients that ask below a path of Berth's, e.g. "/hub", over the same
+// connections.
+func (l *Load) At(path string) *Load {
+	other := New(l.base+path, l.library)
+	other.client = l.client
+	return other
+}
+
 // Asked is how many bytes the blobs have together that were asked for so far, each as often
 // as it was. No more can have been used, or be on its way in.
 func (l *Load) Asked() int64 { return l.asked.Load() }
@@ -143,5 +151,23 @@ func (l *Load) Blob(ctx context.Context, p truth.Place, b truth.Blob) (Ending, s
 	defer cancel()
 	v := &visit{Load: l, ctx: bounded}
 	o := v.whole(p, b)
+	return o.ending, o.detail
+}
+
+// Manifest fetches one manifest, and tells what Cache-Status says of it.
+func (l *Load) Manifest(ctx context.Context, p truth.Place, reference string, image truth.Image) (ending Ending, detail, cacheStatus string) {
+	bounded, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	v := &visit{Load: l, ctx: bounded}
+	_, o := v.manifest(manifestPath(p, reference), func() []truth.Image { return []truth.Image{image} })
+	return o.ending, o.detail, v.cacheStatus
+}
+
+// Range fetches some range of a blob.
+func (l *Load) Range(ctx context.Context, random *rand.Rand, p truth.Place, b truth.Blob) (Ending, string) {
+	bounded, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	v := &visit{Load: l, ctx: bounded, random: random}
+	o := v.ranged(p, b)
 	return o.ending, o.detail
 }

@@ -44,6 +44,8 @@ type visit struct {
 	ctx     context.Context //nolint:containedctx // of one operation after the other
 	random  *rand.Rand
 	trouble bool
+	// cacheStatus is the header of the last answer.
+	cacheStatus string
 }
 
 // answer is a response with its header read. If there is none, or it is an upstream's
@@ -66,6 +68,7 @@ func (v *visit) ask(method, path string, header ...string) answer {
 	if err != nil {
 		return answer{outcome: v.broken(method+" "+path, err)}
 	}
+	v.cacheStatus = response.Header.Get("Cache-Status")
 	switch response.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable:
 		body, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))

@@ -26,6 +26,8 @@ type Options struct {
 	Storage bool
 	// NoRanges answers ranges with the whole.
 	NoRanges bool
+	// TLS serves HTTP/2 and HTTP/1 with a certificate of an authority that nobody knows.
+	TLS bool
 }
 
 // Username and Password are those of an origin with Tokens.
@@ -42,9 +44,13 @@ type Origin struct {
 	faults     *faults
 	tokens     tokens
 	requests   atomic.Int64
+	// certificate is one of TLS, by an authority of its own.
+	certificate certificate
 
 	// mu guards what is below.
 	mu     sync.Mutex
+	asked  map[string]int // by method and path, of what was let in
+	met    int            // connections so far
 	server *http.Server
 	done   chan struct{} // closed when server has ended
 	conns  map[net.Conn]http.ConnState
@@ -58,7 +64,10 @@ func New(tb testing.TB, name string, library *truth.Library, options Options) *O
 	o := &Origin{
 		Name: name, Addr: port.Reserve(tb), options: options, library: library,
 		faults: &faults{random: rand.New(rand.NewPCG(1, uint64(len(name)))), counts: map[Fault]int{}},
-		conns:  map[net.Conn]http.ConnState{}, calm: make(chan struct{}),
+		conns:  map[net.Conn]http.ConnState{}, calm: make(chan struct{}), asked: map[string]int{},
+	}
+	if options.TLS {
+		o.certificate = newCertificate(tb)
 	}
 	o.Start(tb)
 	tb.Cleanup(func() {
@@ -84,9 +93,14 @@ func (o *Origin) Start(tb testing.TB) {
 	}
 	server := &http.Server{Handler: o, ErrorLog: log.New(io.Discard, "", 0), ConnState: o.connState} //nolint:gosec // no stranger comes here
 	o.server, o.done = server, make(chan struct{})
+	serve := server.Serve
+	if o.options.TLS {
+		server.TLSConfig = o.certificate.config()
+		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
 	go func(done chan struct{}) {
 		defer close(done)
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			tb.Errorf("serve %s: %v", o.Name, err)
 		}
 	}(o.done)
@@ -124,6 +138,9 @@ func (o *Origin) connState(conn net.Conn, state http.ConnState) {
 		delete(o.conns, conn)
 		return
 	}
+	if state == http.StateNew {
+		o.met++
+	}
 	o.conns[conn] = state
 }
 
@@ -151,6 +168,43 @@ func (o *Origin) Faults() map[Fault]int { return o.faults.counted() }
 
 // Requests are how many came so far.
 func (o *Origin) Requests() int64 { return o.requests.Load() }
+
+// Tokens tells whether requests need one.
+func (o *Origin) Tokens() bool { return o.options.Tokens }
+
+// Connections are how many were opened so far.
+func (o *Origin) Connections() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.met
+}
+
+// Asked is how often each thing was asked for since the last time, by method and path, of
+// requests for the whole of it that were let in.
+func (o *Origin) Asked() map[string]int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	asked := o.asked
+	o.asked = map[string]int{}
+	return asked
+}
+
+func (o *Origin) note(q *http.Request) {
+	if q.Header.Get("Range") != "" {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.asked[q.Method+" "+q.URL.Path]++
+}
+
+// URL is the origin as it is known by an address.
+func (o *Origin) URL(addr string) string {
+	if o.options.TLS {
+		return "https://" + addr
+	}
+	return "http://" + addr
+}
 
 // ServeHTTP draws what happens to a request, and lets it happen.
 func (o *Origin) ServeHTTP(w http.ResponseWriter, q *http.Request) {
@@ -183,6 +237,7 @@ func (o *Origin) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	if o.options.Tokens && !o.tokens.admit(w, q) {
 		return
 	}
+	o.note(q)
 	o.serve(w, q, l)
 }
 

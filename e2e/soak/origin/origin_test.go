@@ -1,6 +1,8 @@
 package origin_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net/http"
 	"strings"
@@ -132,5 +134,37 @@ func TestStopAndStart(t *testing.T) {
 	o.Start(t)
 	if got, _ := ask(t, o, "/v2/huge/app/blobs/"+l.Huge.Blobs[0].Digest.String(), "Range", "bytes=1-"); got.Status != 200 || got.Digest != l.Huge.Blobs[0].Digest {
 		t.Errorf("range: %v", got)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	o, l := newOrigin(t, origin.Options{TLS: true})
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(o.Authority()) {
+		t.Fatalf("no authority in %q", o.Authority())
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
+	defer transport.CloseIdleConnections()
+	path := "/v2/huge/app/manifests/v0"
+	q, err := http.NewRequestWithContext(t.Context(), http.MethodGet, o.URL(o.Addr)+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		response, err := (&http.Client{Transport: transport}).Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.ProtoMajor != 2 || digest.FromBytes(body) != l.Huge.Digest {
+			t.Errorf("%s, %d bytes, %v", response.Proto, len(body), err)
+		}
+	}
+	if diff := cmp.Diff(map[string]int{"GET " + path: 2}, o.Asked()); diff != "" || o.Connections() != 1 {
+		t.Errorf("%d connections, asked (-want +got):\n%s", o.Connections(), diff)
+	}
+	if n := len(o.Asked()); n > 0 {
+		t.Errorf("%d things asked for again", n)
 	}
 }

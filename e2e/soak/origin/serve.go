@@ -52,7 +52,7 @@ func (o *Origin) serve(w http.ResponseWriter, q *http.Request, l luck) {
 			refuse(w, http.StatusNotFound, "BLOB_UNKNOWN")
 		case kind == "blobs" && o.options.Storage:
 			// Another host, by its name, so that the login must not follow.
-			w.Header().Set("Location", "http://"+strings.Replace(o.Addr, "127.0.0.1", "localhost", 1)+storagePath+reference+"/"+name)
+			w.Header().Set("Location", o.URL(strings.Replace(q.Host, "127.0.0.1", "localhost", 1))+storagePath+reference+"/"+name)
 			w.WriteHeader(http.StatusTemporaryRedirect)
 		default:
 			o.serveBlob(w, q, l, b)

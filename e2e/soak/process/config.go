@@ -25,6 +25,7 @@ type Upstream struct {
 	Validity         string   `json:"validity,omitempty"`
 	NegativeValidity string   `json:"negative_validity,omitempty"`
 	ListValidity     string   `json:"list_validity,omitempty"`
+	CAFile           string   `json:"ca_file,omitempty"`
 }
 
 // Registry is one name space for clients.
