@@ -24,6 +24,10 @@ type Upstream struct {
 	// Owns are names, or the beginnings of names up to a slash, that belong to it: in a
 	// registry that has it, a walk asks for them nowhere else.
 	Owns []string
+	// Referrers, if set, is where what refers to its images is: those below ReferrersFor, or
+	// all if that is empty. It is asked for referrers and digests alone.
+	Referrers    *Upstream
+	ReferrersFor []string
 	// Login: a credential is configured for it.
 	Login bool
 
@@ -88,10 +92,25 @@ func (r *Registry) claimed() []claim {
 	return claims
 }
 
+// below tells whether a repository is name, or begins with it and a slash.
+func below(repository, name string) bool {
+	rest, ok := strings.CutPrefix(repository, name)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// SourceFor is where the referrers of u's repository are, if not at u; nil else.
+func (u *Upstream) SourceFor(repository string) *Upstream {
+	if u.Referrers == nil || len(u.ReferrersFor) > 0 &&
+		!slices.ContainsFunc(u.ReferrersFor, func(name string) bool { return below(repository, name) }) {
+		return nil
+	}
+	return u.Referrers
+}
+
 // candidates are the upstreams that a walk asks for a repository, in order.
 func (r *Registry) candidates(repository string) []*Upstream {
 	for _, c := range r.claims {
-		if rest, ok := strings.CutPrefix(repository, c.name); ok && (rest == "" || rest[0] == '/') {
+		if below(repository, c.name) {
 			return c.owners
 		}
 	}

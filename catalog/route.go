@@ -3,6 +3,7 @@ package catalog
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +28,9 @@ type Route struct {
 	Repository string
 	// Candidates are the upstreams to ask, in order. There is at least one.
 	Candidates []*Upstream
+	// Sources are further upstreams that have referrers of the repository, and what those
+	// consist of. They are asked for digests, behind the candidates.
+	Sources []*Upstream
 	// Namespace is the ns parameter that was obeyed, to be answered as OCI-Namespace.
 	Namespace string
 }
@@ -81,6 +85,11 @@ func (s *Snapshot) Route(q Query) (Route, error) {
 		route.Candidates = []*Upstream{chosen}
 		if chosen.DockerHub() && !strings.Contains(route.Repository, "/") {
 			route.Repository = "library/" + route.Repository
+		}
+	}
+	for _, u := range route.Candidates {
+		if source := u.SourceFor(route.Repository); source != nil && !slices.Contains(route.Candidates, source) && !slices.Contains(route.Sources, source) {
+			route.Sources = append(route.Sources, source)
 		}
 	}
 	return route, nil

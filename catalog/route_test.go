@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/berth-cache/berth/catalog"
 )
 
@@ -145,4 +147,48 @@ func TestRouteOwned(t *testing.T) {
 		{"another by ns", catalog.Query{Name: "acme/app", Namespace: "mcr.microsoft.com"}, led{Registry: "all", Repository: "acme/app", Candidates: list("mcr"), Namespace: "mcr.microsoft.com"}},
 		{"another registry", catalog.Query{Name: "team/acme/app"}, led{Registry: "team", Repository: "acme/app", Candidates: list("hub", "quay")}},
 	})
+}
+
+// Where referrers are is told for the repositories it is meant for, and is no candidate.
+func TestRouteSources(t *testing.T) {
+	scout := &catalog.Upstream{Name: "scout", ID: "9", Hosts: []string{"scout.example"}}
+	source := func(u *catalog.Upstream, names ...string) *catalog.Upstream {
+		with := *u
+		with.Referrers, with.ReferrersFor = scout, names
+		return &with
+	}
+	s := snapshot(t, []*catalog.Registry{
+		{Name: "all", Upstreams: []*catalog.Upstream{source(hub, "acme"), quay}},
+		{Name: "both", Path: "both", Upstreams: []*catalog.Upstream{source(hub), source(quay)}},
+		{Name: "in", Path: "in", Upstreams: []*catalog.Upstream{source(hub), scout}},
+	})
+	for _, test := range []struct {
+		query      catalog.Query
+		candidates []string
+		sources    []string
+	}{
+		{catalog.Query{Name: "acme/app"}, list("hub", "quay"), list("scout")},
+		{catalog.Query{Name: "acmes/app"}, list("hub", "quay"), nil},
+		{catalog.Query{Name: "quay.io/acme/app"}, list("quay"), nil},
+		{catalog.Query{Name: "docker.io/acme/app"}, list("hub"), list("scout")},
+		{catalog.Query{Name: "both/app"}, list("hub", "quay"), list("scout")},
+		{catalog.Query{Name: "in/app"}, list("hub", "scout"), nil},
+	} {
+		route, err := s.Route(test.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := func(upstreams []*catalog.Upstream) (names []string) {
+			for _, u := range upstreams {
+				names = append(names, u.Name)
+			}
+			return names
+		}
+		if diff := cmp.Diff([][]string{test.candidates, test.sources}, [][]string{names(route.Candidates), names(route.Sources)}); diff != "" {
+			t.Errorf("%+v: candidates and sources (-want +got):\n%s", test.query, diff)
+		}
+	}
+	if _, err := s.Route(catalog.Query{Name: "scout.example/acme/app"}); err == nil {
+		t.Error("a source can be chosen by its host")
+	}
 }

@@ -125,6 +125,11 @@ type Upstream struct {
 	Owns []string
 	// Credentials are the accounts to use there; none is anonymous.
 	Credentials []Credential
+	// Referrers is the upstream where what refers to this one's images is kept, if not here:
+	// of the repositories below ReferrersFor, which are names as Owns are, or of all if that
+	// is empty. It is asked for referrers and for digests alone.
+	Referrers    string
+	ReferrersFor []string
 	// Rate is how many requests the upstream is sent at most, Concurrency how many at once;
 	// none, the default, is as many as there are. What is beyond waits for its turn.
 	Rate        Rate

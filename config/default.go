@@ -84,7 +84,10 @@ func builtin() []Upstream {
 func wholeRegistry(upstreams []Upstream) Registry {
 	r := Registry{Name: defaultRegistry}
 	for _, u := range upstreams {
-		r.Upstreams = append(r.Upstreams, u.Name)
+		source := slices.ContainsFunc(upstreams, func(o Upstream) bool { return o.Referrers == u.Name })
+		if !source {
+			r.Upstreams = append(r.Upstreams, u.Name)
+		}
 	}
 	return r
 }

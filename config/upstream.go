@@ -8,7 +8,7 @@ import (
 )
 
 var upstreamKeys = []string{
-	"url", "hosts", "owns", "username", "password", "password_file", "docker_config", "hardened", "validity",
+	"url", "hosts", "owns", "referrers", "referrers_for", "username", "password", "password_file", "docker_config", "hardened", "validity",
 	"negative_validity", "list_validity", "max_stale", "max_stale_refused", "keep_deleted",
 	"connections", "segment_size", "rate", "concurrency", "realms", "private", "ca_file",
 }
@@ -42,14 +42,15 @@ func (v value) upstreams() (upstreams []Upstream, places map[string][]pair) {
 		v.faultf("is empty; name at least one upstream, or remove the key to have the built-in ones")
 	}
 	places = map[string][]pair{}
-	accounts := map[string]pair{}
+	accounts, sources := map[string]pair{}, map[string]value{}
 	for _, p := range pairs {
 		p.named()
 		u := newUpstream(p.key)
-		places[p.key] = p.upstream(&u)
+		places[p.key], sources[p.key] = p.upstream(&u)
 		upstreams = append(upstreams, u)
 		p.account(u, accounts)
 	}
+	checkReferrers(upstreams, sources)
 	return upstreams, places
 }
 
@@ -66,14 +67,15 @@ func (p pair) account(u Upstream, taken map[string]pair) {
 	taken[id] = p
 }
 
-// upstream reads one upstream into u, which has the defaults, and returns its hosts.
-func (v value) upstream(u *Upstream) []pair {
+// upstream reads one upstream into u, which has the defaults, and returns its hosts, and
+// where it names its source of referrers.
+func (v value) upstream(u *Upstream) (hosts []pair, source value) {
 	f := v.fields(upstreamKeys)
 	if f.of == nil {
-		return nil
+		return nil, value{}
 	}
 	host := f.get("url").upstreamURL(&u.URL)
-	hosts := f.get("hosts").hosts()
+	hosts = f.get("hosts").hosts()
 	own := []string{host}
 	if host == hubHost {
 		own = append(slices.Clone(hubNames), host)
@@ -86,7 +88,12 @@ func (v value) upstream(u *Upstream) []pair {
 	u.Hosts = names(hosts)
 	u.Realms = names(f.get("realms").hosts())
 
-	f.owns(u)
+	u.Owns = f.get("owns").repositories()
+	f.get("referrers").word(&u.Referrers)
+	u.ReferrersFor = f.get("referrers_for").repositories()
+	if len(u.ReferrersFor) > 0 && u.Referrers == "" {
+		f.get("referrers_for").faultf("has no referrers beside it; write the upstream that has them")
+	}
 
 	f.get("hardened").flag(&u.Hardened)
 	f.get("validity").durationOrForever(&u.Validity)
@@ -110,21 +117,43 @@ func (v value) upstream(u *Upstream) []pair {
 	if ca := f.get("ca_file"); ca.filePath(&u.CAFile) && u.CAFile != "" && v.open {
 		u.CA = ca.authorities(u.CAFile)
 	}
-	return hosts
+	return hosts, f.get("referrers")
 }
 
-// owns reads the names that belong to the upstream.
-func (f fields) owns(u *Upstream) {
-	words, _ := f.get("owns").words()
+// repositories reads names of repositories, or whole words of their beginnings.
+func (v value) repositories() (names []string) {
+	words, _ := v.words()
 	for _, w := range words {
 		name := strings.TrimSuffix(w.key, "/")
 		switch {
 		case !validRepository.MatchString(name):
-			w.faultf("%s is no name of a repository, nor the beginning of one; write such as acme, or acme/tools, which own what is below them too", show(w.key))
-		case slices.Contains(u.Owns, name):
+			w.faultf("%s is no name of a repository, nor the beginning of one; write such as acme, or acme/tools, which mean what is below them too", show(w.key))
+		case slices.Contains(names, name):
 			w.faultf("%s is here twice; keep one", show(w.key))
 		default:
-			u.Owns = append(u.Owns, name)
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// checkReferrers faults sources of referrers that are not there, or have a source themselves;
+// sources are where upstreams name theirs.
+func checkReferrers(upstreams []Upstream, sources map[string]value) {
+	names := upstreamNames(upstreams)
+	for _, u := range upstreams {
+		name, at := u.Referrers, sources[u.Name]
+		i, guess := slices.Index(names, name), nearest(name, names)
+		switch {
+		case name == "":
+		case name == u.Name:
+			at.faultf("is the upstream itself, which is asked anyway; remove the key, or name another")
+		case i < 0 && guess != "":
+			at.faultf("%s is no upstream; did you mean %s?", show(name), guess)
+		case i < 0:
+			at.faultf("%s is no upstream; the upstreams are %s", show(name), strings.Join(names, ", "))
+		case upstreams[i].Referrers != "":
+			at.faultf("%s has referrers elsewhere itself, which is not followed; name the upstream that has them", show(name))
 		}
 	}
 }

@@ -15,21 +15,22 @@ import (
 // only returns the single upstream of a file whose upstream block holds these keys.
 func only(t *testing.T, keys string) config.Upstream {
 	t.Helper()
-	c := parse(t, "upstreams: {a: {"+keys+"}}\n")
-	if len(c.Upstreams) != 1 {
+	c := parse(t, "upstreams: {a: {"+keys+"}, z: {url: \"https://z.example\"}}\n")
+	if len(c.Upstreams) != 2 {
 		t.Fatalf("%d upstreams", len(c.Upstreams))
 	}
 	return c.Upstreams[0]
 }
 
 func TestUpstreamWithEveryKey(t *testing.T) {
-	got := only(t, `url: "HTTPS://Reg.Example:8443/", hosts: [B.example, "[::0001]:05"], owns: [acme, acme/tools/, "my.team"], username: u, password: p, hardened: true,
+	got := only(t, `url: "HTTPS://Reg.Example:8443/", hosts: [B.example, "[::0001]:05"], owns: [acme, acme/tools/, "my.team"], referrers: z, referrers_for: [acme/x], username: u, password: p, hardened: true,
 		validity: forever, negative_validity: 0s, list_validity: 5m, max_stale: 1d12h, max_stale_refused: 0s, keep_deleted: true,
 		connections: 2, segment_size: 1MiB, rate: 100/m, concurrency: 3, realms: [Login.Example], private: true, ca_file: ca.pem`)
 	want := config.Upstream{
 		Name: "a", URL: &url.URL{Scheme: "https", Host: "reg.example:8443"},
-		Hosts:       []string{"b.example", "[::1]:5", "reg.example:8443"},
-		Owns:        []string{"acme", "acme/tools", "my.team"},
+		Hosts:     []string{"b.example", "[::1]:5", "reg.example:8443"},
+		Owns:      []string{"acme", "acme/tools", "my.team"},
+		Referrers: "z", ReferrersFor: []string{"acme/x"},
 		Credentials: []config.Credential{{Username: "u", Password: config.NewSecret("p")}}, Hardened: true,
 		Validity: config.Forever, NegativeValidity: 0, ListValidity: 5 * time.Minute, MaxStale: 36 * time.Hour, MaxStaleRefused: 0,
 		KeepDeleted: true, Connections: 2, SegmentSize: 1 << 20, Rate: config.Rate{Requests: 100, Per: time.Minute}, Concurrency: 3, Realms: []string{"login.example"}, Private: true, CAFile: "ca.pem",
@@ -217,7 +218,7 @@ func TestURLOwnHostMayBeListed(t *testing.T) {
 }
 
 func TestFaultsOfOwns(t *testing.T) {
-	const no = " is no name of a repository, nor the beginning of one; write such as acme, or acme/tools, which own what is below them too"
+	const no = " is no name of a repository, nor the beginning of one; write such as acme, or acme/tools, which mean what is below them too"
 	for name, test := range map[string]struct{ owns, want string }{
 		"a pattern":    {`["acme/*"]`, `"acme/*"` + no},
 		"upper case":   {`[Acme]`, `"Acme"` + no},
@@ -249,5 +250,32 @@ func TestRates(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "rate") || text != `""` && !strings.Contains(err.Error(), "no rate; write a number in a second, minute or hour") {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+func TestFaultsOfReferrers(t *testing.T) {
+	for name, test := range map[string]struct{ a, b, want string }{
+		"itself":         {"referrers: a", "", "berth.yaml:2: upstreams.a.referrers: is the upstream itself, which is asked anyway; remove the key, or name another"},
+		"a slip":         {"referrers: scot", "", `berth.yaml:2: upstreams.a.referrers: "scot" is no upstream; did you mean scout?`},
+		"unknown":        {"referrers: elsewhere", "", `berth.yaml:2: upstreams.a.referrers: "elsewhere" is no upstream; the upstreams are a, scout`},
+		"a chain":        {"referrers: scout", "referrers: a", `"scout" has referrers elsewhere itself, which is not followed; name the upstream that has them`},
+		"for nobody":     {"referrers_for: [acme]", "", "berth.yaml:2: upstreams.a.referrers_for: has no referrers beside it; write the upstream that has them"},
+		"for a bad name": {"referrers: scout, referrers_for: [Acme]", "", `upstreams.a.referrers_for[0]: "Acme" is no name of a repository`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := "upstreams:\n  a: {url: \"https://a.example\", " + test.a + "}\n  scout: {url: \"https://scout.example\", " + test.b + "}\n"
+			_, err := config.Parse("berth.yaml", []byte(text), nil)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v, want %s", err, test.want)
+			}
+		})
+	}
+}
+
+// An upstream that is there for another's referrers is in no registry by itself.
+func TestSourceOfReferrersIsInNoRegistry(t *testing.T) {
+	c := parse(t, "upstreams:\n  a: {url: \"https://a.example\", referrers: scout}\n  scout: {url: \"https://scout.example\"}\n  b: {url: \"https://b.example\"}\n")
+	if diff := cmp.Diff([]string{"a", "b"}, c.Registries[0].Upstreams); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -306,3 +306,83 @@ func TestReferrersAge(t *testing.T) {
 		}
 	})
 }
+
+// sourced is a registry of hub alone, whose referrers are at scout.
+func sourced(names ...string) plan {
+	return plan{
+		upstreams: []far{{name: "hub"}, {name: "scout", user: "me", password: "secret"}},
+		registry: func(reg *catalog.Registry) {
+			hub, scout := reg.Upstreams[0], reg.Upstreams[1]
+			hub.Referrers, hub.ReferrersFor = scout, names
+			reg.Upstreams = reg.Upstreams[:1]
+		},
+	}
+}
+
+// Attestations are found where they are kept, and can be pulled under the name of the image;
+// what is not there is asked of the upstream itself.
+func TestReferrersElsewhere(t *testing.T) {
+	timeless(t, "elsewhere", func(t *testing.T) {
+		r := newRig(t, sourced("acme"))
+		hub, scout := r.hubs["hub"], r.hubs["scout"]
+		scout.RequireToken("me", "secret")
+		image := hub.AddImage("acme/dhi-app", "1", []byte("layer"))
+		hub.AddReferrer("acme/dhi-app", signature, image)
+		attested := scout.AddReferrer("acme/dhi-app", sbom, image)
+		plain := hub.AddImage("acme/dhi-app", "2", []byte("another"))
+		hub.AddReferrer("acme/dhi-app", signature, plain)
+		others := hub.AddImage("library/app", "1", []byte("layer"))
+		hub.AddReferrer("library/app", signature, others)
+
+		r.lists(r.get(referrersPath("acme/dhi-app", image.Digest)), "", sbom)
+		r.pulled(manifestPath("acme/dhi-app", attested.Digest.String()), attested.Manifest)
+		r.pulled(blobPath("acme/dhi-app", attested.Config), []byte("{}"))
+		r.lists(r.get(referrersPath("acme/dhi-app", plain.Digest)), "", signature)
+		scout.Reset()
+		r.pulled(manifestPath("acme/dhi-app", attested.Digest.String()), attested.Manifest)
+		r.lists(r.get(referrersPath("library/app", others.Digest)), "", signature)
+		r.pulled(manifestPath("acme/dhi-app", "1"), image.Manifest)
+		r.asked("scout") // held, not meant, and a tag
+		if a := r.get(manifestPath("acme/dhi-app", "9")); a.StatusCode != 404 {
+			t.Errorf("a tag that scout may have: %d", a.StatusCode)
+		}
+		r.asked("scout")
+	})
+}
+
+// A list that lacks what the source knows is no answer: while it is ill the last one is
+// served, or none.
+func TestReferrersElsewhereIll(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault func(r *rig)
+		// held is the detail of a list that is held; cold, of another.
+		held string
+		cold told
+	}{
+		"down":    {func(r *rig) { r.hubs["scout"].Stop() }, "upstream-unavailable", failed(503, "UNAVAILABLE", "unavailable", "5")},
+		"refuses": {func(r *rig) { r.hubs["scout"].RequireToken("me", "another") }, "upstream-unavailable", failed(503, "UNAVAILABLE", "unavailable", "5")},
+		"limits": {
+			func(r *rig) { r.hubs["scout"].Fail(nil, refusal(429, "TOOMANYREQUESTS")) }, "upstream-unavailable",
+			failed(503, "UNAVAILABLE", "unavailable", "60"),
+		},
+	} {
+		timeless(t, name, func(t *testing.T) {
+			r := newRig(t, sourced())
+			r.hubs["scout"].RequireToken("me", "secret")
+			image := r.hubs["hub"].AddImage("app", "1", []byte("layer"))
+			cold := r.hubs["hub"].AddImage("app", "2", []byte("another"))
+			r.hubs["scout"].AddReferrer("app", sbom, image)
+			r.hubs["scout"].AddReferrer("app", sbom, cold)
+			r.lists(r.get(referrersPath("app", image.Digest)), "", sbom)
+			time.Sleep(time.Hour)
+			test.fault(r)
+			a := r.get(referrersPath("app", image.Digest))
+			r.lists(a, "", sbom)
+			if got, want := a.Header.Get("Cache-Status"), "berth; hit; fwd=stale; detail="+test.held; got != want {
+				t.Errorf("held: %s, want %s", got, want)
+			}
+			r.tells(r.get(referrersPath("app", cold.Digest)), test.cold)
+			r.pulled(manifestPath("app", "1"), image.Manifest)
+		})
+	}
+}

@@ -214,16 +214,18 @@ func (p *Puller) linked(ctx context.Context, q Query, kind cache.Kind, prefer *c
 			return prefer, link
 		}
 	}
-	for _, u := range q.Route.Candidates {
-		if link, err := p.index.Link(ctx, q.at(u), kind, q.Digest); err == nil {
-			return u, link
+	for _, upstreams := range [][]*catalog.Upstream{q.Route.Candidates, q.Route.Sources} {
+		for _, u := range upstreams {
+			if link, err := p.index.Link(ctx, q.at(u), kind, q.Digest); err == nil {
+				return u, link
+			}
 		}
 	}
 	return nil, cache.Link{}
 }
 
 // digestOrder is the order in which a digest is asked for: where it is known to be, then
-// the repository's origin, then the candidates.
+// the repository's origin, then the candidates, and where their referrers are.
 func (p *Puller) digestOrder(ctx context.Context, route catalog.Route, first *catalog.Upstream) []*catalog.Upstream {
 	order := make([]*catalog.Upstream, 0, len(route.Candidates))
 	add := func(u *catalog.Upstream) {
@@ -241,6 +243,9 @@ func (p *Puller) digestOrder(ctx context.Context, route catalog.Route, first *ca
 		add(origin)
 	}
 	for _, u := range route.Candidates {
+		add(u)
+	}
+	for _, u := range route.Sources {
 		add(u)
 	}
 	return order

@@ -32,6 +32,11 @@ func (p *Puller) Referrers(ctx context.Context, q Query, query string) (*Referre
 	got, err := p.list(ctx, page{
 		Query: q, name: name,
 		ask: func(ctx context.Context, u *catalog.Upstream) (cache.List, error) {
+			if source := u.SourceFor(q.Route.Repository); source != nil {
+				if l, found, err := p.askSource(ctx, source, q, query); found || err != nil {
+					return l, err
+				}
+			}
 			return p.askReferrers(ctx, u, q, query)
 		},
 	})
@@ -42,6 +47,29 @@ func (p *Puller) Referrers(ctx context.Context, q Query, query string) (*Referre
 		return nil, err
 	}
 	return &Referrers{Origin: got.Origin, Body: got.Body, Filters: got.Filters, Next: got.Next}, nil
+}
+
+// askSource asks a source of referrers, and tells whether it knows any. What it keeps to
+// itself, or does not have, is for the upstream to say; its trouble is trouble with the
+// list, as a list that lacks its part is no answer.
+func (p *Puller) askSource(ctx context.Context, source *catalog.Upstream, q Query, query string) (l cache.List, found bool, err error) {
+	l, err = p.askReferrers(ctx, source, q, query)
+	if err == nil {
+		var doc document
+		return l, json.Unmarshal(l.Body, &doc) == nil && len(doc.Manifests) > 0, nil
+	}
+	e, failed := errors.AsType[*upstream.Error](err)
+	switch {
+	case !failed:
+		return l, false, err
+	case e.Class == upstream.NotHere, e.Class == upstream.Denied:
+		return l, false, nil
+	case e.Class == upstream.Refused:
+		p.alarm(search{Query: q}, source, err)
+	}
+	own := *e // not the upstream's own credential, nor its limit
+	own.Class = upstream.Unavailable
+	return l, false, &own
 }
 
 func (p *Puller) askReferrers(ctx context.Context, u *catalog.Upstream, q Query, query string) (cache.List, error) {

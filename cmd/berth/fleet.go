@@ -74,6 +74,7 @@ func sameClient(a, b config.Upstream) bool {
 		u.Hardened, u.KeepDeleted = false, false
 		u.Validity, u.NegativeValidity, u.ListValidity, u.MaxStale, u.MaxStaleRefused = 0, 0, 0, 0, 0
 		u.Connections, u.SegmentSize, u.Owns = 0, 0, nil
+		u.Referrers, u.ReferrersFor = "", nil
 	}
 	return reflect.DeepEqual(a, b)
 }

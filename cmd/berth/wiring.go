@@ -103,6 +103,9 @@ func newSnapshot(cfg *config.Config, clients crew) (*catalog.Snapshot, error) {
 			Connections: u.Connections, SegmentSize: u.SegmentSize,
 		}
 	}
+	for _, u := range cfg.Upstreams {
+		upstreams[u.Name].Referrers, upstreams[u.Name].ReferrersFor = upstreams[u.Referrers], u.ReferrersFor
+	}
 	var registries []*catalog.Registry
 	for _, r := range cfg.Registries {
 		reg := &catalog.Registry{Name: r.Name, Path: r.Path, Hosts: r.Hosts, NextOnError: r.OnErrorNext, PinOrigin: r.PinOrigin}
