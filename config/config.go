@@ -123,7 +123,8 @@ type Upstream struct {
 	// Owns are the names, or their beginnings up to a slash, that are asked for nowhere else
 	// in a registry that has this upstream; without a slash at either end.
 	Owns []string
-	// Credentials are the accounts to use there; none is anonymous.
+	// Credentials are the accounts to use there, at most eight, no two alike: the first, and
+	// while that cannot be used the next. None is anonymous. What is held belongs to the first.
 	Credentials []Credential
 	// Referrers is the upstream where what refers to this one's images is kept, if not here:
 	// of the repositories below ReferrersFor, which are names as Owns are, or of all if that

@@ -2,6 +2,11 @@ package config
 
 import "strings"
 
+var credentialKeys = []string{"username", "password", "password_file", "docker_config"}
+
+// maxCredentials is where a list of accounts would be a way round a limit.
+const maxCredentials = 8
+
 // maxDockerConfigBytes bounds a config.json: those of people with many clusters have some
 // hundred KiB.
 const maxDockerConfigBytes = 1 << 20
@@ -65,10 +70,32 @@ func (f fields) credential() (c Credential, found bool) {
 	return c, c.Username != "" || c.DockerConfigFile != ""
 }
 
-// credentials reads the accounts of u.
+// credentials reads the accounts of u: its own, then those of the list.
 func (f fields) credentials(u *Upstream) {
-	if c, found := f.credential(); found {
+	taken := map[string]int{}
+	add := func(of fields, line int) {
+		c, found := of.credential()
+		if !found {
+			return
+		}
+		if first, twice := taken[c.String()]; twice {
+			of.at.faultf("is %s again, first in line %d; keep one", show(c.String()), first)
+			return
+		}
+		taken[c.String()] = line
 		u.Credentials = append(u.Credentials, c)
+	}
+	add(f, f.at.line)
+	list := f.get("credentials")
+	items, _ := list.items()
+	if len(items) > maxCredentials {
+		list.faultf("has more than %d accounts; keep those that are needed", maxCredentials)
+		return
+	}
+	for _, item := range items {
+		if of := item.fields(credentialKeys); of.of != nil {
+			add(of, item.line)
+		}
 	}
 	if len(u.Credentials) > 0 && u.URL != nil && u.URL.Scheme == "http" && !u.Private {
 		f.get("url").faultf("would send the password in clear text; write https://, or private: true if %s is in your own network", u.URL.Hostname())

@@ -144,6 +144,11 @@ func TestFaultsOfUpstreams(t *testing.T) {
 		{"both in the user name", in(`username: "u:hunter2", password: x`), at("username: holds a colon, which HTTP logins cannot carry; write the name alone, and the password as password")},
 		{"two places for a login", in("username: u, password: x, docker_config: config.json"), at("docker_config: stands beside a username or a password; keep one of the two")},
 		{"a number as a docker_config", in("docker_config: 1"), at("docker_config: is a number where text belongs; put it in quotes")},
+		{"an account twice", in("username: u, password: x, credentials: [{username: u, password: y}]"), at(`credentials[0]: is "u" again, first in line 2; keep one`)},
+		{"one account for a list", in("credentials: {username: u, password: x}"), at("credentials: is a block of keys; write a list: [a, b]")},
+		{"a name for an account", in("credentials: [u]"), at("credentials[0]: is a single value; write keys with their values, one a line and indented")},
+		{"a key of an account", in("credentials: [{username: u, pasword: hunter2}]"), at("credentials[0].pasword: is no key here; did you mean password?") + "\n" + at("credentials[0].username: has no password beside it; write password or password_file, or remove the username for anonymous pulls")},
+		{"too many accounts", in("credentials: [{username: u, password: x}" + strings.Repeat(", {}", 8) + "]"), at("credentials: has more than 8 accounts; keep those that are needed")},
 		{"one host for a list", in("hosts: b.example"), at("hosts: is a single value; write a list: [a, b]")},
 		{"URL as a host", in(`hosts: ["https://b.example"]`), at(`hosts[0]: "https://b.example" is a URL` + host)},
 		{"path in a host", in("hosts: [a.example/b]"), at(`hosts[0]: "a.example/b" has a path` + host)},
@@ -181,6 +186,31 @@ func TestFaultsOfTwoUpstreamsThatAreOne(t *testing.T) {
 		},
 	})
 	parse(t, "upstreams:\n  a: {url: \"https://a.example\"}\n  b: {url: \"https://a.example\""+login+"registries:\n  a: {upstreams: [a]}\n  b: {upstreams: [b]}\n")
+}
+
+func TestListOfCredentials(t *testing.T) {
+	of := func(name, password string) config.Credential {
+		return config.Credential{Username: name, Password: config.NewSecret(password)}
+	}
+	file := config.Credential{DockerConfigFile: "c.json", DockerConfig: config.NewSecret(""), Password: config.NewSecret("")}
+	const list = `credentials: [{username: b, password: y}, {username: "${NONE:-}", password: "${NONE:-}"}, {docker_config: c.json}]`
+	for keys, want := range map[string][]config.Credential{
+		"username: a, password: x, " + list: {of("a", "x"), of("b", "y"), file},
+		list:                                {of("b", "y"), file},
+		"credentials: []":                   nil,
+		`credentials: [{username: "", password: ""}]`:    nil,
+		"credentials: [{username: b, password_file: f}]": {of("b", "")},
+	} {
+		got := only(t, `url: "https://a.example", `+keys).Credentials
+		for i := range got {
+			if got[i].DockerConfigFile == "" {
+				got[i].DockerConfig = config.Secret{}
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", keys, diff)
+		}
+	}
 }
 
 func TestDockerHubHasItsNamesByItself(t *testing.T) {

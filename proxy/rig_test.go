@@ -191,7 +191,7 @@ func (r *rig) upstreams(logger *slog.Logger) map[string]*catalog.Upstream {
 		u, err := url.Parse(f.url())
 		check(r.tb, err)
 		cfg := upstream.Config{
-			Name: f.name, URL: u, Credential: upstream.Password(f.user, f.password),
+			Name: f.name, URL: u, Credentials: []upstream.Credential{upstream.Password(f.user, f.password)},
 			Resolver: r.network, DialContext: r.network.DialContext, RootCAs: r.network.Roots(), Logger: logger, Metrics: metrics,
 			Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
 		}

@@ -16,6 +16,19 @@ type attempt struct {
 	r    Request
 }
 
+func (a attempt) do(ctx context.Context) (*Response, *Error) {
+	answer, fault := a.ask(ctx)
+	if fault != nil {
+		return nil, fault
+	}
+	resp, err := a.response(a.r, answer)
+	if err != nil {
+		answer.Body.Close()
+		return nil, a.failed(ctx, err)
+	}
+	return resp, nil
+}
+
 // ask returns an answer of status 200, or 206 where a range was asked for. It logs in as
 // far as it takes.
 func (a attempt) ask(ctx context.Context) (*http.Response, *Error) {
@@ -26,7 +39,9 @@ func (a attempt) ask(ctx context.Context) (*http.Response, *Error) {
 		if resp, err = a.send(ctx, a.trip(a.r, l)); err != nil {
 			break
 		}
-		a.noteRateLimit(a.r, resp)
+		if len(a.accounts.all) == 1 || a.accounts.first() == a.keys {
+			a.noteRateLimit(a.r, resp)
+		}
 		if usable(a.r, resp.StatusCode) {
 			a.keys.worked(l, a.r.Repository)
 			return resp, nil

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"sync/atomic"
 	"time"
 )
 
@@ -43,8 +44,10 @@ type Client struct {
 	rate  rateLimit
 	hosts *breakers
 	gate  *gate
-	keys  *keyring
-	log   *slog.Logger
+	// scheme is how the upstream wants to be logged in to; nil while nobody knows.
+	scheme   atomic.Pointer[scheme]
+	accounts *accounts
+	log      *slog.Logger
 }
 
 // Format prints the upstream's name, whatever the verb: what a Client holds is secret.
@@ -66,7 +69,7 @@ func New(cfg Config) (*Client, error) {
 	c.alone.Protocols.SetHTTP1(true)
 	c.hosts = newBreakers(cfg.Name, cfg.Logger, cfg.Metrics)
 	c.gate = newGate(cfg.Rate, cfg.Concurrency)
-	if c.keys, err = newKeyring(c, cfg.Credential); err != nil {
+	if c.accounts, err = newAccounts(c, cfg.Credentials); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -96,7 +99,7 @@ func (c *Client) Host() string { return c.base.Host }
 // Close ends the Client's goroutines, waits for them, and closes idle connections.
 // Bodies that are being read stay readable.
 func (c *Client) Close() {
-	c.keys.close()
+	c.accounts.close()
 	c.transport.CloseIdleConnections()
 	c.alone.CloseIdleConnections()
 }
@@ -108,9 +111,6 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	resp, fault := c.do(ctx, r)
 	if fault != nil {
 		c.cfg.Metrics.request(c.cfg.Name, r.Kind, fault.Status, time.Since(began))
-		if fault.Class == Limited {
-			c.cfg.Metrics.limited(c.cfg.Name, fault.Limit)
-		}
 		return nil, fault
 	}
 	c.cfg.Metrics.request(c.cfg.Name, r.Kind, resp.Status, time.Since(began))
@@ -124,17 +124,7 @@ func (c *Client) do(ctx context.Context, r Request) (*Response, *Error) {
 	if p := r.path(); path.Clean(p) != p { // whoever parsed the name should have seen it
 		return nil, c.fail(r, Unavailable, "name is no path")
 	}
-	a := attempt{c, c.keys, r}
-	answer, fault := a.ask(ctx)
-	if fault != nil {
-		return nil, fault
-	}
-	resp, err := c.response(r, answer)
-	if err != nil {
-		answer.Body.Close()
-		return nil, a.failed(ctx, err)
-	}
-	return resp, nil
+	return c.accounts.ask(ctx, r)
 }
 
 // unauthorised says that another login may help. ECR Public answers 400 to a token that is

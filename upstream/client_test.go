@@ -146,7 +146,7 @@ func fingerprint(t *testing.T, base, name string) string {
 	t.Helper()
 	return newClient(t, base, func(cfg *upstream.Config) {
 		cfg.Name = "name of " + t.Name() // which must not matter
-		cfg.Credential = upstream.Password(name, "")
+		cfg.Credentials = []upstream.Credential{upstream.Password(name, "")}
 	}).Fingerprint()
 }
 

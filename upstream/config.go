@@ -34,8 +34,9 @@ type Config struct {
 	// Hosts are the other names by which clients know the upstream, e.g. docker.io. No
 	// request goes there.
 	Hosts []string
-	// Credential is the login; none is anonymous.
-	Credential Credential
+	// Credentials are logins with the same rights; none is anonymous. The first is used; while
+	// it has no pulls left, or is refused, the next takes its place.
+	Credentials []Credential
 	// Realms are hosts, with a port unless it is the scheme's own, where a token service
 	// may be besides those that belong to the upstream's host.
 	Realms []string
@@ -119,12 +120,12 @@ func defaultPort(scheme string) string {
 }
 
 // Fingerprint is 16 hex digits that stay the same as long as the upstream's scheme, host
-// and user name do, whatever it is called in the configuration. The kind of a Lookup stands
-// for a user name.
+// and first user name do, whatever it is called in the configuration. The kind of a Lookup
+// stands for a user name.
 func (c *Client) Fingerprint() string {
 	user := ""
-	if !c.keys.anonymous() {
-		user = c.keys.source.user
+	if first := c.accounts.all[0]; !first.anonymous() {
+		user = first.source.user
 	}
 	sum := sha256.Sum256([]byte(c.base.String() + "\n" + user))
 	return hex.EncodeToString(sum[:8])

@@ -18,7 +18,9 @@ import (
 
 // withDockerConfig makes a Client log in with what the file holds.
 func withDockerConfig(data string) func(*upstream.Config) {
-	return func(cfg *upstream.Config) { cfg.Credential = upstream.DockerConfig("/etc/config.json", data) }
+	return func(cfg *upstream.Config) {
+		cfg.Credentials = []upstream.Credential{upstream.DockerConfig("/etc/config.json", data)}
+	}
 }
 
 // auths is a config.json with one entry.
@@ -133,7 +135,7 @@ func TestHelperEndsWithItsClient(t *testing.T) {
 	reg := upstreamtest.New(t)
 	reg.RequireToken(user, password)
 	c := newClient(t, reg.Start(t), func(cfg *upstream.Config) {
-		cfg.Credential = upstream.DockerConfig("c", `{"credsStore": "slow"}`)
+		cfg.Credentials = []upstream.Credential{upstream.DockerConfig("c", `{"credsStore": "slow"}`)}
 	})
 	asked := make(chan *upstream.Error)
 	go func() { asked <- refused(t, c, manifest("a", "1")) }()
@@ -212,7 +214,7 @@ func TestIdentityTokenIsNotRedirected(t *testing.T) {
 // What is held belongs to the user name, wherever it is written.
 func TestFingerprintOfADockerConfig(t *testing.T) {
 	of := func(c upstream.Credential) string {
-		return newClient(t, "http://127.0.0.1:1", func(cfg *upstream.Config) { cfg.Credential = c }).Fingerprint()
+		return newClient(t, "http://127.0.0.1:1", func(cfg *upstream.Config) { cfg.Credentials = []upstream.Credential{c} }).Fingerprint()
 	}
 	plain := of(upstream.Password(user, password))
 	if got := of(upstream.DockerConfig("a", auths("127.0.0.1:1", entry(user, "other")))); got != plain {

@@ -40,18 +40,20 @@ func ScopeFrom(challenged, repository string) string { return scopeFrom(challeng
 
 // Grants is how many tokens a Client holds.
 func (c *Client) Grants() int {
-	c.keys.mu.Lock()
-	defer c.keys.mu.Unlock()
-	return len(c.keys.grants)
+	k := c.accounts.all[0]
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.grants)
 }
 
 // FillGrants makes the Client hold as many tokens as it may, all good for an hour.
 func (c *Client) FillGrants() {
-	c.keys.mu.Lock()
-	defer c.keys.mu.Unlock()
+	k := c.accounts.all[0]
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	for i := range maxGrants {
 		key := grantKey{repository: string(rune('a' + i))}
-		c.keys.grants[key] = grant{key: key, value: "t", expires: time.Now().Add(time.Hour)}
+		k.grants[key] = grant{key: key, value: "t", expires: time.Now().Add(time.Hour)}
 	}
 }
 

@@ -89,8 +89,8 @@ func (k *keyring) finish(key errandKey, e *errand, g grant, err error) {
 			k.make(g)
 		}
 		k.goodAt = time.Now()
-	} else if lost(err) && k.scheme != nil && k.scheme.realm != nil && k.scheme.realm.String() == key.realm {
-		k.scheme = nil // it may have moved: the next request asks anew where it is
+	} else if s := k.client.scheme.Load(); lost(err) && s != nil && s.realm != nil && s.realm.String() == key.realm {
+		k.client.scheme.CompareAndSwap(s, nil) // it may have moved: the next request asks anew where it is
 	}
 	k.mu.Unlock()
 	close(e.done)

@@ -22,8 +22,8 @@ type scheme struct {
 	service string
 }
 
-// keyring holds what the Client knows about logging in: the way, the tokens, and when
-// the credential last worked.
+// keyring holds what the Client knows about logging in with one credential: the tokens, and
+// when it last worked.
 type keyring struct {
 	client *Client
 	source *source // nil is anonymous
@@ -36,7 +36,6 @@ type keyring struct {
 	// mu guards everything below.
 	mu      sync.Mutex
 	closed  bool
-	scheme  *scheme
 	grants  map[grantKey]grant
 	errands map[errandKey]*errand
 	count   uint64 // errands so far
@@ -133,7 +132,7 @@ func (k *keyring) learn(ctx context.Context, h http.Header, repository string) (
 	}
 	s := scheme{basic: c.scheme == "basic", service: c.params["service"]}
 	if s.basic {
-		k.remember(&s)
+		k.client.scheme.Store(&s)
 		l, err := k.basic(ctx)
 		return l, l.header != "", err
 	}
@@ -142,7 +141,7 @@ func (k *keyring) learn(ctx context.Context, h http.Header, repository string) (
 		return login{}, false, err
 	}
 	s.realm = realm
-	k.remember(&s)
+	k.client.scheme.Store(&s)
 	g, err := k.grant(ctx, s, scopeFrom(c.params["scope"], repository), repository)
 	if err != nil {
 		return login{}, false, err
@@ -171,13 +170,7 @@ func (k *keyring) again(ctx context.Context, l login, repository string, h http.
 func (k *keyring) known() (*scheme, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.scheme, k.closed
-}
-
-func (k *keyring) remember(s *scheme) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.scheme = s
+	return k.client.scheme.Load(), k.closed
 }
 
 // worked notes that a request for repository succeeded with l.
@@ -206,7 +199,7 @@ func (k *keyring) workedLately() bool {
 // refusal says that nothing could be found out.
 func (k *keyring) good(ctx context.Context, repository string) (bool, error) {
 	k.mu.Lock()
-	s := k.scheme
+	s := k.client.scheme.Load()
 	if s == nil || s.basic {
 		k.mu.Unlock()
 		return false, nil

@@ -69,7 +69,7 @@ func TestNothingTellsASecret(t *testing.T) {
 			n, registry := upstreamtest.NewNetwork(t), prometheus.NewPedanticRegistry()
 			var held upstream.Config
 			c := newClient(t, n.Serve("https://r.example.com", g), on(n), func(cfg *upstream.Config) {
-				cfg.Credential, cfg.Metrics = login, upstream.NewMetrics(registry)
+				cfg.Credentials, cfg.Metrics = []upstream.Credential{login}, upstream.NewMetrics(registry)
 				cfg.Logger = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 				held = *cfg
 			})

@@ -88,7 +88,7 @@ func sought(t *testing.T, f func(t *testing.T, reg *upstreamtest.Registry, c *up
 				require(reg)
 				n := upstreamtest.NewNetwork(t)
 				f(t, reg, newClient(t, n.Serve("https://r.example.com", reg), on(n), func(cfg *upstream.Config) {
-					cfg.Credential = upstream.Lookup("ecr", p.look)
+					cfg.Credentials = []upstream.Credential{upstream.Lookup("ecr", p.look)}
 				}), p)
 			})
 		})
@@ -248,7 +248,7 @@ func TestOldPasswordThatIsForbidden(t *testing.T) {
 		})
 		n, p := upstreamtest.NewNetwork(t), &place{}
 		c := newClient(t, n.Serve("https://r.example.com", h), on(n), func(cfg *upstream.Config) {
-			cfg.Credential = upstream.Lookup("ecr", p.look)
+			cfg.Credentials = []upstream.Credential{upstream.Lookup("ecr", p.look)}
 		})
 		p.has("old", 12*time.Hour)
 		fetch(t, c, manifest("a", "1"))
@@ -267,7 +267,7 @@ func TestLookupsAreCounted(t *testing.T) {
 		reg.RequireBasic(user, password)
 		n, registry := upstreamtest.NewNetwork(t), prometheus.NewPedanticRegistry()
 		c := newClient(t, n.Serve("https://r.example.com", reg), on(n), func(cfg *upstream.Config) {
-			cfg.Credential, cfg.Metrics = upstream.Lookup("ecr", p.look), upstream.NewMetrics(registry)
+			cfg.Credentials, cfg.Metrics = []upstream.Credential{upstream.Lookup("ecr", p.look)}, upstream.NewMetrics(registry)
 		})
 		p.fails("away")
 		refused(t, c, manifest("a", "1"))

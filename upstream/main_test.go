@@ -87,7 +87,7 @@ func on(n *upstreamtest.Network) func(*upstream.Config) {
 }
 
 func withLogin(cfg *upstream.Config) {
-	cfg.Credential = upstream.Password(user, password)
+	cfg.Credentials = append(cfg.Credentials, upstream.Password(user, password))
 }
 
 func manifest(repo, reference string) upstream.Request {

@@ -17,6 +17,7 @@ type Metrics struct {
 	hosts    *prometheus.GaugeVec
 	kept     *prometheus.CounterVec
 	lookups  *prometheus.CounterVec
+	accounts *prometheus.GaugeVec
 
 	limit, remaining, window, source *prometheus.GaugeVec
 }
@@ -67,7 +68,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Name: "berth_upstream_credential_lookups_total",
 		Help: "Lookups of logins by upstream, source (docker_config, a keychain) and result: ok or failed.",
 	}, []string{"upstream", "source", "result"})
-	reg.MustRegister(m.lookups, m.queue, m.hosts, m.kept, m.duration, m.tokens, m.fetched, m.refused, m.limit, m.remaining, m.window, m.source)
+	m.accounts = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "berth_upstream_credential_state",
+		Help: "How the credentials of an upstream were when it was last asked, by their place in the configuration from 1: 0 ready (the first of those is in use), 1 no pulls left, 2 refused or not to be looked up.",
+	}, []string{"upstream", "credential"})
+	reg.MustRegister(m.accounts, m.lookups, m.queue, m.hosts, m.kept, m.duration, m.tokens, m.fetched, m.refused, m.limit, m.remaining, m.window, m.source)
 	return m
 }
 
@@ -96,6 +101,13 @@ func (m *Metrics) fetchedBytes(upstream string, kind Kind) func(int) {
 	}
 	counter := m.fetched.WithLabelValues(upstream, kind.String())
 	return func(n int) { counter.Add(float64(n)) }
+}
+
+// credential exports how the i-th credential is.
+func (m *Metrics) credential(upstream string, i int, standing Standing) {
+	if m != nil {
+		m.accounts.WithLabelValues(upstream, strconv.Itoa(i+1)).Set(float64(standing))
+	}
 }
 
 func (m *Metrics) lookup(upstream, kind string, err error) {
@@ -155,6 +167,7 @@ func (m *Metrics) spared(upstream string) {
 func (m *Metrics) forget(upstream string) {
 	if m != nil {
 		m.hosts.DeletePartialMatch(prometheus.Labels{"upstream": upstream})
+		m.accounts.DeletePartialMatch(prometheus.Labels{"upstream": upstream})
 		m.unlimited(upstream)
 	}
 }

@@ -15,30 +15,28 @@ type Report struct {
 	Latency time.Duration
 	// Certificate is when the one that it showed expires; zero without TLS or answer.
 	Certificate time.Time
-	// Login is what became of the credential.
-	Login LoginState
+	// Logins are what became of the credentials, in their order; nil without any.
+	Logins []LoginState
 }
 
-// LoginState is what an upstream says of the configured credential.
+// LoginState is what an upstream says of a configured credential.
 type LoginState int
 
 const (
-	// LoginNone: there is none.
-	LoginNone LoginState = iota
 	// LoginUnasked: the upstream did not want to see it.
-	LoginUnasked
+	LoginUnasked LoginState = iota
 	// LoginGood and LoginRefused are what the upstream, or its token service, said.
 	LoginGood
 	LoginRefused
 )
 
-// Probe asks whether there is a registry, and whether the credential is good there. It costs
+// Probe asks whether there is a registry, and whether the credentials are good there. It costs
 // no pull.
 func (c *Client) Probe(ctx context.Context) Report {
 	var r Report
-	a := attempt{c, c.keys, Request{}}
+	a := attempt{c, c.accounts.all[0], Request{}}
 	if !a.keys.anonymous() {
-		r.Login = LoginUnasked
+		r.Logins = make([]LoginState, len(c.accounts.all))
 	}
 	began := time.Now()
 	resp, err := c.ping(ctx, "")
@@ -54,7 +52,12 @@ func (c *Client) Probe(ctx context.Context) Report {
 	f := c.readFault(resp)
 	switch {
 	case f.status == http.StatusUnauthorized:
-		r.Login, r.Err = a.probeLogin(ctx, header)
+		for i := range r.Logins { // what is public may be had without one all the same
+			var err *Error
+			if r.Logins[i], err = (attempt{c, c.accounts.all[i], Request{}}).probeLogin(ctx, header); r.Err == nil {
+				r.Err = err
+			}
+		}
 	case f.status >= 500, f.status == http.StatusTooManyRequests, f.html && f.status != http.StatusNotFound:
 		r.Err = a.judge(ctx, login{}, f)
 	}
@@ -65,10 +68,7 @@ func (c *Client) Probe(ctx context.Context) Report {
 // "docker login" does.
 func (a attempt) probeLogin(ctx context.Context, challenge http.Header) (LoginState, *Error) {
 	wanted, ok := pick(parseChallenges(challenge))
-	switch {
-	case a.keys.anonymous():
-		return LoginNone, nil // what is public may be had all the same
-	case !ok:
+	if !ok {
 		return LoginUnasked, nil
 	}
 	refusedLogin := func() (LoginState, *Error) {

@@ -2,6 +2,7 @@ package upstream_test
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,49 +15,62 @@ import (
 
 // TestProbe: an upstream is asked as little as tells whether it can be used.
 func TestProbe(t *testing.T) {
-	wrong := func(cfg *upstream.Config) { cfg.Credential = upstream.Password(user, "wrong") }
+	wrong := func(cfg *upstream.Config) { cfg.Credentials = []upstream.Credential{upstream.Password(user, "wrong")} }
 	for name, test := range map[string]struct {
 		prepare func(r *upstreamtest.Registry)
 		change  func(*upstream.Config)
-		login   upstream.LoginState
+		logins  []upstream.LoginState
 		message string
 		asked   []string
 	}{
-		"open":               {nil, nil, upstream.LoginNone, "", []string{"GET other /v2/"}},
-		"open, with a login": {nil, withLogin, upstream.LoginUnasked, "", []string{"GET other /v2/"}},
+		"open":               {nil, nil, nil, "", []string{"GET other /v2/"}},
+		"open, with a login": {nil, withLogin, []upstream.LoginState{upstream.LoginUnasked}, "", []string{"GET other /v2/"}},
 		"token": {
-			func(r *upstreamtest.Registry) { r.RequireToken(user, password) }, withLogin, upstream.LoginGood, "",
+			func(r *upstreamtest.Registry) { r.RequireToken(user, password) }, withLogin,
+			[]upstream.LoginState{upstream.LoginGood},
+			"",
 			[]string{"GET other /v2/", "GET token -"},
 		},
 		"token, wrong password": {
-			func(r *upstreamtest.Registry) { r.RequireToken(user, password) }, wrong, upstream.LoginRefused,
+			func(r *upstreamtest.Registry) { r.RequireToken(user, password) }, wrong,
+			[]upstream.LoginState{upstream.LoginRefused},
 			"r.example.com: login refused; check username and password of upstream hub",
 			[]string{"GET other /v2/", "GET token -"},
 		},
-		"token, anonymous": {func(r *upstreamtest.Registry) { r.RequireToken(user, password) }, nil, upstream.LoginNone, "", []string{"GET other /v2/"}},
+		"token, anonymous": {func(r *upstreamtest.Registry) { r.RequireToken(user, password) }, nil, nil, "", []string{"GET other /v2/"}},
 		"basic": {
-			func(r *upstreamtest.Registry) { r.RequireBasic(user, password) }, withLogin, upstream.LoginGood, "",
+			func(r *upstreamtest.Registry) { r.RequireBasic(user, password) }, withLogin,
+			[]upstream.LoginState{upstream.LoginGood},
+			"",
 			[]string{"GET other /v2/", "GET other /v2/"},
 		},
 		"basic, wrong password": {
-			func(r *upstreamtest.Registry) { r.RequireBasic(user, password) }, wrong, upstream.LoginRefused,
+			func(r *upstreamtest.Registry) { r.RequireBasic(user, password) }, wrong,
+			[]upstream.LoginState{upstream.LoginRefused},
 			"r.example.com: login refused; check username and password of upstream hub",
 			[]string{"GET other /v2/", "GET other /v2/"},
 		},
+		"two logins": {
+			func(r *upstreamtest.Registry) { r.RequireToken(user, password) }, func(cfg *upstream.Config) { wrong(cfg); withLogin(cfg) },
+			[]upstream.LoginState{upstream.LoginRefused, upstream.LoginGood},
+			"r.example.com: login refused; check username and password of credential 1 of upstream hub",
+			[]string{"GET other /v2/", "GET token -", "GET token -"},
+		},
 		"token service down": {
-			func(r *upstreamtest.Registry) { r.RequireToken(user, password); r.StopTokens() }, withLogin, upstream.LoginUnasked,
+			func(r *upstreamtest.Registry) { r.RequireToken(user, password); r.StopTokens() }, withLogin,
+			[]upstream.LoginState{upstream.LoginUnasked},
 			"token service r.example.com: connection failed",
 			[]string{"GET other /v2/"},
 		},
 		"no ping": {func(r *upstreamtest.Registry) {
 			r.Fail(upstreamtest.On("GET other /v2/"), upstreamtest.Fault{Status: 404})
-		}, nil, upstream.LoginNone, "", []string{"GET other /v2/"}},
+		}, nil, nil, "", []string{"GET other /v2/"}},
 		"limited": {func(r *upstreamtest.Registry) {
 			r.Fail(nil, upstreamtest.Fault{Status: 429, Header: http.Header{"Retry-After": {"7"}}})
-		}, nil, upstream.LoginNone, "r.example.com: too many requests; wait 7s", []string{"GET other /v2/"}},
+		}, nil, nil, "r.example.com: too many requests; wait 7s", []string{"GET other /v2/"}},
 		"a portal": {func(r *upstreamtest.Registry) {
 			r.Fail(nil, upstreamtest.Fault{Status: 403, Body: []byte("<html>"), MediaType: "text/html"})
-		}, nil, upstream.LoginNone, "r.example.com: answered 403 with a web page; a firewall or portal may be in the way", []string{"GET other /v2/"}},
+		}, nil, nil, "r.example.com: answered 403 with a web page; a firewall or portal may be in the way", []string{"GET other /v2/"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -71,7 +85,7 @@ func TestProbe(t *testing.T) {
 				}
 				c := newClient(t, n.Serve("https://r.example.com", slowly{reg}), change...)
 				r := c.Probe(t.Context())
-				if r.Login != test.login || r.Latency != 70*time.Millisecond || r.Certificate.Before(time.Now()) {
+				if !slices.Equal(r.Logins, test.logins) || r.Latency != 70*time.Millisecond || r.Certificate.Before(time.Now()) {
 					t.Errorf("%+v", r)
 				}
 				message := ""

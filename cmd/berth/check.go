@@ -97,7 +97,7 @@ func logins(u config.Upstream) string {
 	for _, c := range u.Credentials {
 		all = append(all, c.String())
 	}
-	return strings.Join(all, ", ")
+	return strings.Join(all, "; ")
 }
 
 func orForever(d time.Duration) string {

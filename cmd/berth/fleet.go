@@ -110,24 +110,25 @@ func (f *fleet) newClient(u config.Upstream) (*upstream.Client, error) {
 	}
 	return upstream.New(upstream.Config{
 		Name: u.Name, URL: u.URL, Hosts: u.Hosts,
-		Credential: credential(u.Credentials),
-		Realms:     u.Realms, Private: u.Private, RootCAs: roots,
+		Credentials: credentials(u.Credentials),
+		Realms:      u.Realms, Private: u.Private, RootCAs: roots,
 		Rate: upstream.Rate(u.Rate), Concurrency: u.Concurrency,
 		UserAgent: "berth/" + version(),
 		Logger:    f.logger, Metrics: f.metrics,
 	})
 }
 
-// credential is what a configured account is to a client.
-func credential(all []config.Credential) upstream.Credential {
-	if len(all) == 0 {
-		return upstream.Credential{}
+// credentials are what configured accounts are to a client.
+func credentials(all []config.Credential) []upstream.Credential {
+	var out []upstream.Credential
+	for _, c := range all {
+		if c.DockerConfigFile != "" {
+			out = append(out, upstream.DockerConfig(c.DockerConfigFile, c.DockerConfig.Reveal()))
+			continue
+		}
+		out = append(out, upstream.Password(c.Username, c.Password.Reveal()))
 	}
-	c := all[0]
-	if c.DockerConfigFile != "" {
-		return upstream.DockerConfig(c.DockerConfigFile, c.DockerConfig.Reveal())
-	}
-	return upstream.Password(c.Username, c.Password.Reveal())
+	return out
 }
 
 // authorities are the system's and those of a PEM file; nil, the system's alone, without one.

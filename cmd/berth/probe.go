@@ -140,15 +140,15 @@ func latency(r upstream.Report) string {
 }
 
 func loginOf(u config.Upstream, r upstream.Report) string {
-	switch r.Login {
-	case upstream.LoginGood:
+	if len(r.Logins) == 0 {
 		return logins(u)
-	case upstream.LoginRefused:
-		return logins(u) + ", refused"
-	case upstream.LoginUnasked:
-		return logins(u) + ", not asked for"
 	}
-	return "anonymous"
+	var all []string
+	for i, state := range r.Logins {
+		said := map[upstream.LoginState]string{upstream.LoginGood: "", upstream.LoginRefused: ", refused", upstream.LoginUnasked: ", not asked for"}[state]
+		all = append(all, u.Credentials[i].String()+said)
+	}
+	return strings.Join(all, "; ")
 }
 
 // pullsLeft is of the limit that the upstream told, if it told one.
