@@ -343,6 +343,10 @@ func TestReferrersElsewhere(t *testing.T) {
 		r.lists(r.get(referrersPath("library/app", others.Digest)), "", signature)
 		r.pulled(manifestPath("acme/dhi-app", "1"), image.Manifest)
 		r.asked("scout") // held, not meant, and a tag
+		signed := strings.Replace(image.Digest.String(), ":", "-", 1) + ".sig"
+		theirs := scout.AddImage("acme/dhi-app", signed, []byte("signature"))
+		r.pulled(manifestPath("acme/dhi-app", signed), theirs.Manifest) // what cosign does without the API
+		scout.Reset()
 		if a := r.get(manifestPath("acme/dhi-app", "9")); a.StatusCode != 404 {
 			t.Errorf("a tag that scout may have: %d", a.StatusCode)
 		}

@@ -144,7 +144,7 @@ func (p *Puller) origin(ctx context.Context, route catalog.Route) *catalog.Upstr
 // that still stands. Only a walk over all upstreams of the registry tells: who names one,
 // or a digest, would else choose where others' tags come from.
 func (p *Puller) remember(ctx context.Context, route catalog.Route, u *catalog.Upstream) {
-	if len(route.Candidates) < len(route.Registry.Upstreams) {
+	if len(route.Candidates) < len(route.Registry.Upstreams) || slices.Contains(route.Sources, u) {
 		return
 	}
 	held := p.origin(ctx, route)

@@ -19,6 +19,9 @@ func (p *Puller) Manifest(ctx context.Context, q Query) (*Manifest, error) {
 	if q.Tag == "" {
 		return p.byDigest(ctx, q, nil)
 	}
+	if len(q.Route.Sources) > 0 && signature(q.Tag) {
+		q.Route.Candidates = slices.Concat(q.Route.Candidates, q.Route.Sources)
+	}
 	at, known := p.lookup(ctx, q)
 	if known && at.fresh(q.Tag) {
 		m, err := p.pointed(ctx, q, resolved{pointed: at, outcome: Hit})
@@ -73,7 +76,7 @@ type resolved struct {
 func (p *Puller) lookup(ctx context.Context, q Query) (pointed, bool) {
 	home := p.pinned(ctx, q.Route)
 	for _, u := range q.Route.Candidates {
-		if home != nil && home != u {
+		if home != nil && home != u && !slices.Contains(q.Route.Sources, u) {
 			continue // of the time before it was pinned
 		}
 		if pointer, err := p.index.Pointer(ctx, q.at(u), q.Tag); err == nil {
@@ -92,10 +95,16 @@ const aheadBound = time.Minute
 // not known, so that it confirms nothing.
 func (at pointed) ahead() bool { return time.Until(at.pointer.Checked) > aheadBound }
 
+// signature tells whether tag is one that cosign and others push what refers to a digest
+// under: sha256-<hex>, with .sig and the like behind it.
+func signature(tag string) bool {
+	return strings.HasPrefix(tag, "sha256-") || strings.HasPrefix(tag, "sha512-")
+}
+
 // fresh tells whether the tag may be served without asking.
 func (at pointed) fresh(tag string) bool {
 	validity := at.from.Validity
-	if strings.HasPrefix(tag, "sha256-") || strings.HasPrefix(tag, "sha512-") {
+	if signature(tag) {
 		validity = at.from.ListValidity // signatures, attestations: a list in a tag's clothes
 	}
 	return validity == catalog.Forever || !at.ahead() && at.age() < validity
@@ -219,7 +228,7 @@ func (p *Puller) find(ctx context.Context, q Query, at pointed, held bool) (reso
 	if err != nil {
 		return resolved{}, final(err, gone)
 	}
-	if home != nil && home != got.from {
+	if home != nil && home != got.from && !slices.Contains(q.Route.Sources, got.from) {
 		return resolved{}, final(p.strange(q, home, got.from), gone)
 	}
 	pointer := got.value.pointer
