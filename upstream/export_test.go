@@ -70,3 +70,14 @@ func NextLink(lines ...string) string {
 
 // ETag normalises an ETag header.
 func ETag(value string) string { return etag(value) }
+
+// NextPage is the query of the page that follows r's, by a Link header that came with it.
+func (c *Client) NextPage(r Request, link string) string {
+	return c.nextPage(r, &http.Response{Header: http.Header{"Link": {link}}, Request: &http.Request{URL: r.url(c.base)}})
+}
+
+// URL is where a request goes.
+func (c *Client) URL(r Request) string { return r.url(c.base).String() }
+
+// ReadRateLimit reads the headers about a limit.
+func ReadRateLimit(h http.Header) (RateLimit, bool) { return readRateLimit(h) }

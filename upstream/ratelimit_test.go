@@ -1,6 +1,7 @@
 package upstream_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -147,4 +148,36 @@ func TestWhatAnUpstreamHasHadEnoughOf(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzRateLimit: what is read has a sense, and reads the same when it is written again.
+func FuzzRateLimit(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"100;w=21600", "76;w=21600"},
+		{"100", "0"},
+		{" 1 ; w=2; w=3", "1;w=x"},
+		{"-1", "1"},
+		{"9223372036854775808", "1"},
+		{"1;w=9223372036854775807", "1;;;"},
+		{"1e3", "+1"},
+		{"", ""},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, limit, remaining string) {
+		got, ok := upstream.ReadRateLimit(told(limit, remaining, ""))
+		if !ok {
+			if got != (upstream.RateLimit{}) {
+				t.Errorf("nothing was told, but %+v", got)
+			}
+			return
+		}
+		if got.Limit < 0 || got.Remaining < 0 || got.Window < 0 || got.Window > (1<<31)*time.Second || got.Window%time.Second != 0 {
+			t.Errorf("%+v", got)
+		}
+		write := func(n int64) string { return fmt.Sprintf("%d;w=%d", n, int(got.Window.Seconds())) }
+		if again, ok := upstream.ReadRateLimit(told(write(got.Limit), write(got.Remaining), "")); !ok || again != got {
+			t.Errorf("%+v reads again as %+v", got, again)
+		}
+	})
 }

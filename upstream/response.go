@@ -28,11 +28,11 @@ func (c *Client) response(r Request, resp *http.Response) (*Response, error) {
 	out := &Response{
 		Status:         resp.StatusCode,
 		Digest:         supported(resp.Header.Get("Docker-Content-Digest")),
-		MediaType:      mediaType(resp.Header),
+		MediaType:      mediaType(c.harmless(resp.Header.Get("Content-Type"))),
 		ETag:           etag(resp.Header.Get("Etag")),
 		Size:           resp.ContentLength,
 		NoRanges:       strings.EqualFold(strings.TrimSpace(resp.Header.Get("Accept-Ranges")), "none"),
-		FiltersApplied: resp.Header.Get("OCI-Filters-Applied"),
+		FiltersApplied: c.harmless(resp.Header.Get("OCI-Filters-Applied")),
 	}
 	if resp.StatusCode == http.StatusPartialContent {
 		var err error
@@ -112,7 +112,21 @@ func (c *Client) nextPage(r Request, resp *http.Response) string {
 		c.log.Warn("next page of a list is not followed", "upstream", c.cfg.Name, "op", r.op())
 		return ""
 	}
-	return next.RawQuery
+	return escaped(next.RawQuery)
+}
+
+// escaped is a query in which nothing stands that no URL may have: it goes into requests and
+// into a Link of ours as it is.
+func escaped(query string) string {
+	var b strings.Builder
+	for i := range len(query) {
+		if ch := query[i]; ch <= ' ' || ch >= 0x7f || strings.IndexByte("\"<>\\^`{|}", ch) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", ch)
+			continue
+		}
+		b.WriteByte(query[i])
+	}
+	return b.String()
 }
 
 // nextLink finds the target of the first link with rel=next (RFC 8288).
@@ -140,9 +154,9 @@ func nextLink(h http.Header) (string, bool) {
 	return "", false
 }
 
-// mediaType is the Content-Type in lower case, without parameters.
-func mediaType(h http.Header) string {
-	value, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+// mediaType is a Content-Type in lower case, without parameters.
+func mediaType(value string) string {
+	value, _, _ = strings.Cut(value, ";")
 	return strings.ToLower(strings.TrimSpace(value))
 }
 

@@ -2,6 +2,7 @@ package upstream_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -204,6 +205,7 @@ func TestNext(t *testing.T) {
 		{"query alone", `<?last=1>; rel=next`, "last=1"},
 		{"absolute", `<http://r.example.com/v2/a/tags/list?last=1&x=%20>; rel="next"`, "last=1&x=%20"},
 		{"default port", `<http://R.example.com:80/v2/a/tags/list?last=1>; rel="next"`, "last=1"},
+		{"bytes that no URL has", `</v2/a/tags/list?last=a b"é>; rel="next"`, "last=a%20b%22%C3%A9"},
 		{"another host", `<http://evil.test/v2/a/tags/list?last=1>; rel="next"`, ""},
 		{"another path", `</v2/b/tags/list?last=1>; rel="next"`, ""},
 		{"another scheme", `<https://r.example.com/v2/a/tags/list?last=1>; rel="next"`, ""},
@@ -224,6 +226,38 @@ func TestNext(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzNext: whatever a Link says, the next page is asked for at the same place, by a query
+// that can stand in a request and in a Link of ours.
+func FuzzNext(f *testing.F) {
+	for _, link := range []string{
+		`</v2/a/tags/list?last=1>; rel="next"`, `<?last=1&n=2>; rel=next`, `<http://r.example.com/v2/a/tags/list?last=%20#x>; rel="next"`,
+		`</b>; rel="prev", </v2/a/tags/list?x=y;z>; title="<>"; REL=next`, `<//evil.test/v2/a/tags/list?last=1>; rel="next"`,
+		`<http://r.example.com@evil.test/v2/a/tags/list?last=1>;rel=next`, `<\\evil.test\v2?x>; rel="next"`, `<?a b"c\d|é>; rel=next`, `<?>; rel=next`, `<`, `>;rel=next`,
+	} {
+		f.Add(link)
+	}
+	base, err := url.Parse("http://r.example.com")
+	if err != nil {
+		f.Fatal(err)
+	}
+	c, err := upstream.New(upstream.Config{Name: "hub", URL: base})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(c.Close)
+	r := upstream.Request{Method: http.MethodGet, Kind: upstream.KindTags, Repository: "a"}
+	f.Fuzz(func(t *testing.T, link string) {
+		r.Query = c.NextPage(r, link)
+		if strings.ContainsFunc(r.Query, func(ch rune) bool { return ch <= ' ' || ch >= 0x7f || strings.ContainsRune(`<>"#`, ch) }) {
+			t.Fatalf("query %q", r.Query)
+		}
+		u, err := url.Parse(c.URL(r))
+		if err != nil || u.Host != "r.example.com" || u.Path != "/v2/a/tags/list" || u.RawQuery != r.Query || u.User != nil {
+			t.Errorf("%v leads to %v", err, u)
+		}
+	})
 }
 
 func TestNextLink(t *testing.T) {
