@@ -37,7 +37,7 @@ func (c *Client) readFault(resp *http.Response) answerFault {
 	f := answerFault{
 		status:    resp.StatusCode,
 		elsewhere: !sameOrigin(resp.Request.URL, c.base),
-		html:      mediaType(resp.Header) == "text/html",
+		html:      mediaType(resp.Header.Get("Content-Type")) == "text/html",
 		token:     strings.HasPrefix(resp.Request.Header.Get("Authorization"), "Bearer "),
 	}
 	f.retryAfter, _ = retryAfter(resp.Header, time.Now())
