@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and the machine lacks, from Debian: the clients of these
-# tests, the Redis of the unit tests and the nginx of the benchmark's. It is called where CI=true and nowhere else. It
+# tests, the Redis of the unit tests and the nginx of these and the benchmark's. It is called where CI=true and nowhere else. It
 # starts no service and leaves what is there alone.
 set -eu
 

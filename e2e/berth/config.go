@@ -25,6 +25,7 @@ type Upstream struct {
 	NegativeValidity string   `json:"negative_validity,omitempty"`
 	ListValidity     string   `json:"list_validity,omitempty"`
 	Realms           []string `json:"realms,omitempty"`
+	CAFile           string   `json:"ca_file,omitempty"`
 }
 
 // Registry is one name space for clients.

@@ -1,12 +1,14 @@
 package port
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Reserve chooses a free TCP port of 127.0.0.1 and keeps it until tb ends. A bound socket
@@ -52,4 +54,27 @@ func bind() (fd, number int, err error) {
 		return 0, 0, fmt.Errorf("socket name: unexpected %T", name)
 	}
 	return fd, inet.Port, nil
+}
+
+// busyFor bounds how long a port may be in the hands of a process that is being started.
+const busyFor = 5 * time.Second
+
+// Listen listens at a reserved address, again if need be: a process that is forked while a
+// listener there is open has that too, until it becomes another program.
+func Listen(ctx context.Context, addr string) (net.Listener, error) {
+	limit, tick := time.After(busyFor), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
+			return l, err
+		}
+		select {
+		case <-tick.C:
+		case <-limit:
+			return nil, err
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }

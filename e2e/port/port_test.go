@@ -5,6 +5,7 @@ import (
 	"net"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/berth-cache/berth/e2e/port"
 )
@@ -40,4 +41,29 @@ func TestReserveKeepsAddressesApart(t *testing.T) {
 		}
 		seen[addr] = true
 	}
+}
+
+// TestListenWaits: a process that is just being started still has the listener that was
+// closed here.
+func TestListenWaits(t *testing.T) {
+	addr := port.Reserve(t)
+	first, err := port.Listen(t.Context(), addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inherited, err := first.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	if l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr); err == nil {
+		l.Close()
+		t.Fatal("nobody listens any more")
+	}
+	time.AfterFunc(50*time.Millisecond, func() { inherited.Close() })
+	second, err := port.Listen(t.Context(), addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Close()
 }

@@ -21,7 +21,7 @@ import (
 // Anonymous runs a distribution registry that is open to everybody.
 func Anonymous(tb testing.TB) *Registry {
 	tb.Helper()
-	return Serve(tb, distribution(tb, nil))
+	return serveDistribution(tb, nil)
 }
 
 // Basic runs a distribution registry that lets only credential in, by htpasswd.
@@ -37,7 +37,7 @@ func Basic(tb testing.TB, credential Credential) *Registry {
 		tb.Fatal(err)
 	}
 	access := configuration.Auth{"htpasswd": {"realm": "berth e2e", "path": file}}
-	r := Serve(tb, distribution(tb, access))
+	r := serveDistribution(tb, access)
 	r.credential = credential
 	r.login = func(_ testing.TB, _ string, header http.Header) {
 		request := http.Request{Header: header}
@@ -55,7 +55,7 @@ func Token(tb testing.TB, service *TokenService) *Registry {
 		"issuer":  tokenIssuer,
 		"jwks":    service.keyFile(tb),
 	}}
-	r := Serve(tb, distribution(tb, access))
+	r := serveDistribution(tb, access)
 	r.credential = service.credential
 	r.login = func(tb testing.TB, repository string, header http.Header) {
 		tb.Helper()
@@ -72,14 +72,22 @@ func Token(tb testing.TB, service *TokenService) *Registry {
 // recorded, and what goes wrong shows in the answers.
 var quiet = sync.OnceFunc(func() { logrus.SetLevel(logrus.PanicLevel) })
 
+func serveDistribution(tb testing.TB, access configuration.Auth) *Registry {
+	tb.Helper()
+	folder := tb.TempDir()
+	r := Serve(tb, distribution(tb, folder, access))
+	r.storage = filepath.Join(folder, "docker/registry/v2/blobs")
+	return r
+}
+
 // distribution makes a registry over files of its own. Manifests are not validated, so
 // that nested indexes, foreign layers and absent subjects can be pushed.
-func distribution(tb testing.TB, access configuration.Auth) http.Handler {
+func distribution(tb testing.TB, folder string, access configuration.Auth) http.Handler {
 	tb.Helper()
 	quiet()
 	config := &configuration.Configuration{
 		Storage: configuration.Storage{
-			"filesystem":  {"rootdirectory": tb.TempDir()},
+			"filesystem":  {"rootdirectory": folder},
 			"maintenance": {"uploadpurging": map[any]any{"enabled": false}},
 			"redirect":    {"disable": true},
 		},

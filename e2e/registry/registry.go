@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,6 +23,7 @@ type Registry struct {
 	addr       string
 	credential Credential
 	handler    http.Handler
+	storage    string
 	// login adds to a push what lets it into repository.
 	login func(tb testing.TB, repository string, header http.Header)
 
@@ -54,17 +54,19 @@ func (r *Registry) Addr() string { return r.addr }
 // URL is the registry's base URL, without a slash at its end.
 func (r *Registry) URL() string { return "http://" + r.addr }
 
+// Storage is the folder of a distribution registry's blobs, sha256/ab/<digest>/data.
+func (r *Registry) Storage() string { return r.storage }
+
 // Credential is what the registry demands; the zero value where it demands nothing.
 func (r *Registry) Credential() Credential { return r.credential }
 
 // Start listens again on the same address. A registry that runs is left alone.
 func (r *Registry) Start(tb testing.TB) {
 	tb.Helper()
-	var config net.ListenConfig
 	if r.running() {
 		return
 	}
-	listener, err := config.Listen(context.WithoutCancel(tb.Context()), "tcp", r.addr)
+	listener, err := port.Listen(context.WithoutCancel(tb.Context()), r.addr)
 	if err != nil {
 		tb.Fatalf("start registry %s: %v", r.addr, err)
 	}

@@ -10,6 +10,7 @@
 //
 //	truth     what upstreams hold, computed from the seed
 //	origin    upstreams that fail, by lot
+//	toxic     links to upstreams, in bad weather
 //	load      clients, and what they may get
 //	crowd     clients of no good will
 //	process   Berth, started, killed and looked at from outside

@@ -80,7 +80,7 @@ func New(tb testing.TB, name string, library *truth.Library, options Options) *O
 // Start serves again after Stop, at the same address.
 func (o *Origin) Start(tb testing.TB) {
 	tb.Helper()
-	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", o.Addr)
+	listener, err := port.Listen(tb.Context(), o.Addr)
 	if err != nil {
 		tb.Error(err) // not Fatal: storms end in other goroutines
 		return
