@@ -2,7 +2,9 @@ package config
 
 import "strings"
 
-var credentialKeys = []string{"username", "password", "password_file", "docker_config"}
+var keychains = []string{"ecr", "google", "azure"}
+
+var credentialKeys = []string{"username", "password", "password_file", "docker_config", "keychain"}
 
 // maxCredentials is where a list of accounts would be a way round a limit.
 const maxCredentials = 8
@@ -11,23 +13,28 @@ const maxCredentials = 8
 // hundred KiB.
 const maxDockerConfigBytes = 1 << 20
 
-// Credential is one account at an upstream: a user name with its password, or a file that
-// says more.
+// Credential is one account at an upstream: a user name with its password, or the place
+// where there is one.
 type Credential struct {
 	// Username and Password are both set or both empty. The name holds no colon.
 	Username string
 	// Password comes from `password` or from the file that `password_file` names.
 	Password Secret
 	// DockerConfigFile is the path of a file like Docker's config.json, DockerConfig what it
-	// holds, which Parse leaves empty. Without them there is a Username.
+	// holds, which Parse leaves empty.
 	DockerConfigFile string
 	DockerConfig     Secret
+	// Keychain is where a cloud's login is asked for: ecr, google or azure; empty is none.
+	Keychain string
 }
 
 // String is whose the credential is, or where it comes from.
 func (c Credential) String() string {
-	if c.DockerConfigFile != "" {
+	switch {
+	case c.DockerConfigFile != "":
 		return "docker_config " + c.DockerConfigFile
+	case c.Keychain != "":
+		return "keychain " + c.Keychain
 	}
 	return c.Username
 }
@@ -42,10 +49,13 @@ func (f fields) credential() (c Credential, found bool) {
 	fine = plain.text(&password) && fine
 	fine = passwordFile.filePath(&file) && fine
 	fine = docker.filePath(&c.DockerConfigFile) && fine
+	fine = f.get("keychain").keychain(&c.Keychain) && fine
 	if !fine {
 		return c, false
 	}
 	switch {
+	case c.Keychain != "" && (c.DockerConfigFile != "" || c.Username != "" || password != "" || file != ""):
+		f.get("keychain").faultf("stands beside another login; keep one of them")
 	case c.DockerConfigFile != "" && (c.Username != "" || password != "" || file != ""):
 		docker.faultf("stands beside a username or a password; keep one of the two")
 	case password != "" && file != "":
@@ -67,7 +77,16 @@ func (f fields) credential() (c Credential, found bool) {
 		c.DockerConfig = NewSecret(string(data))
 	}
 	c.Password = NewSecret(password)
-	return c, c.Username != "" || c.DockerConfigFile != ""
+	return c, c.Username != "" || c.DockerConfigFile != "" || c.Keychain != ""
+}
+
+// keychain reads the name of one, which may expand to nothing.
+func (v value) keychain(into *string) bool {
+	var s string
+	if !v.word(&s) {
+		return false
+	}
+	return s == "" || v.choice(into, keychains)
 }
 
 // credentials reads the accounts of u: its own, then those of the list.

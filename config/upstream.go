@@ -8,7 +8,7 @@ import (
 )
 
 var upstreamKeys = []string{
-	"url", "hosts", "owns", "referrers", "referrers_for", "username", "password", "password_file", "docker_config", "credentials", "hardened", "validity",
+	"url", "hosts", "owns", "referrers", "referrers_for", "username", "password", "password_file", "docker_config", "keychain", "credentials", "hardened", "validity",
 	"negative_validity", "list_validity", "max_stale", "max_stale_refused", "keep_deleted",
 	"connections", "segment_size", "rate", "concurrency", "realms", "private", "ca_file",
 }

@@ -149,6 +149,9 @@ func TestFaultsOfUpstreams(t *testing.T) {
 		{"a name for an account", in("credentials: [u]"), at("credentials[0]: is a single value; write keys with their values, one a line and indented")},
 		{"a key of an account", in("credentials: [{username: u, pasword: hunter2}]"), at("credentials[0].pasword: is no key here; did you mean password?") + "\n" + at("credentials[0].username: has no password beside it; write password or password_file, or remove the username for anonymous pulls")},
 		{"too many accounts", in("credentials: [{username: u, password: x}" + strings.Repeat(", {}", 8) + "]"), at("credentials: has more than 8 accounts; keep those that are needed")},
+		{"an unknown keychain", in("keychain: aws"), at(`keychain: "aws" is not known; write one of ecr, google, azure`)},
+		{"a keychain and a password", in("keychain: ecr, username: u, password: x"), at("keychain: stands beside another login; keep one of them")},
+		{"a keychain twice", in("keychain: ecr, credentials: [{keychain: ecr}]"), at(`credentials[0]: is "keychain ecr" again, first in line 2; keep one`)},
 		{"one host for a list", in("hosts: b.example"), at("hosts: is a single value; write a list: [a, b]")},
 		{"URL as a host", in(`hosts: ["https://b.example"]`), at(`hosts[0]: "https://b.example" is a URL` + host)},
 		{"path in a host", in("hosts: [a.example/b]"), at(`hosts[0]: "a.example/b" has a path` + host)},
@@ -193,10 +196,11 @@ func TestListOfCredentials(t *testing.T) {
 		return config.Credential{Username: name, Password: config.NewSecret(password)}
 	}
 	file := config.Credential{DockerConfigFile: "c.json", DockerConfig: config.NewSecret(""), Password: config.NewSecret("")}
-	const list = `credentials: [{username: b, password: y}, {username: "${NONE:-}", password: "${NONE:-}"}, {docker_config: c.json}]`
+	const list = `credentials: [{username: b, password: y}, {username: "${NONE:-}", password: "${NONE:-}"}, {docker_config: c.json}, {keychain: google}]`
+	google := config.Credential{Keychain: "google", DockerConfig: config.NewSecret(""), Password: config.NewSecret("")}
 	for keys, want := range map[string][]config.Credential{
-		"username: a, password: x, " + list: {of("a", "x"), of("b", "y"), file},
-		list:                                {of("b", "y"), file},
+		"username: a, password: x, " + list: {of("a", "x"), of("b", "y"), file, google},
+		list:                                {of("b", "y"), file, google},
 		"credentials: []":                   nil,
 		`credentials: [{username: "", password: ""}]`:    nil,
 		"credentials: [{username: b, password_file: f}]": {of("b", "")},

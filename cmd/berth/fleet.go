@@ -118,15 +118,20 @@ func (f *fleet) newClient(u config.Upstream) (*upstream.Client, error) {
 	})
 }
 
+var keychains = map[string]func() upstream.Credential{"ecr": upstream.ECR, "google": upstream.Google, "azure": upstream.Azure}
+
 // credentials are what configured accounts are to a client.
 func credentials(all []config.Credential) []upstream.Credential {
 	var out []upstream.Credential
 	for _, c := range all {
-		if c.DockerConfigFile != "" {
+		switch {
+		case c.DockerConfigFile != "":
 			out = append(out, upstream.DockerConfig(c.DockerConfigFile, c.DockerConfig.Reveal()))
-			continue
+		case c.Keychain != "":
+			out = append(out, keychains[c.Keychain]())
+		default:
+			out = append(out, upstream.Password(c.Username, c.Password.Reveal()))
 		}
-		out = append(out, upstream.Password(c.Username, c.Password.Reveal()))
 	}
 	return out
 }
