@@ -136,7 +136,7 @@ func latency(r upstream.Report) string {
 	if r.Latency == 0 {
 		return "never"
 	}
-	return r.Latency.Round(time.Millisecond).String()
+	return max(r.Latency.Round(time.Millisecond), time.Millisecond).String()
 }
 
 func loginOf(u config.Upstream, r upstream.Report) string {
