@@ -10,13 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/berth-cache/berth/catalog"
+	"github.com/berth-cache/berth/upstream"
 	"github.com/berth-cache/berth/upstream/upstreamtest"
 )
 
 // outage is a way for an upstream to be of no use, and what its clients are told.
 type outage struct {
 	name   string
-	tokens bool // the upstream wants tokens
+	tokens string // the host of the token service, if the upstream wants tokens
 	begin  func(*rig)
 	// waits is how long the first client waits that wants to have checked what is held; zero
 	// is for a second at most, repetitions included.
@@ -30,13 +31,19 @@ type outage struct {
 }
 
 const (
-	hubIsDown         = "hub.test: not asked, it is down since 01:00:00 UTC: "
-	hubsTokensAreDown = "token service hub.test: not asked, it is down since 01:00:00 UTC: "
+	notAsked   = ": not asked, it is down since 01:00:00 UTC: "
+	hubIsDown  = "hub.test" + notAsked
+	tokensDown = "token service hub.test" + notAsked
+	authDown   = "token service auth.test" + notAsked
 )
 
 // befalls and answers are the ways of outages to begin.
 func befalls(t upstreamtest.Trouble) func(*rig) {
 	return func(r *rig) { r.network.Befall("hub.test", t) }
+}
+
+func befallsTokens(t upstreamtest.Trouble) func(*rig) {
+	return func(r *rig) { r.network.Befall("auth.test", t) }
 }
 
 func answers(on string, f upstreamtest.Fault) func(*rig) {
@@ -77,9 +84,11 @@ func outages() []outage {
 		{name: "cut", begin: answers("", upstreamtest.Fault{CutAfter: -1}), cold: "hub.test: connection broke before an answer", known: hubIsDown + "connection broke before an answer", asks: 3, dials: 3},
 		{name: "silent", begin: answers("", upstreamtest.Fault{StallAfter: -1}), waits: 4 * time.Second, cold: "hub.test: no answer in time", known: hubIsDown + "no answer in time", asks: 1, dials: 1},
 		status(500), status(502), status(503), status(504),
-		{name: "token service cut", tokens: true, begin: answers("GET token", upstreamtest.Fault{CutAfter: -1}), cold: "token service hub.test: connection broke before an answer", known: hubsTokensAreDown + "connection broke before an answer", asks: 3, dials: 3},
-		{name: "token service silent", tokens: true, begin: answers("GET token", upstreamtest.Fault{StallAfter: -1}), waits: 4 * time.Second, cold: "token service hub.test: no answer in time", known: hubsTokensAreDown + "no answer in time", asks: 1, dials: 1},
-		{name: "token service 503", tokens: true, begin: answers("GET token", upstreamtest.Fault{Status: 503}), cold: "token service hub.test: answered 503 Service Unavailable", known: hubsTokensAreDown + "answered 503", asks: 3, dials: 1},
+		{name: "token service cut", tokens: "hub.test", begin: answers("GET token", upstreamtest.Fault{CutAfter: -1}), cold: "token service hub.test: connection broke before an answer", known: tokensDown + "connection broke before an answer", asks: 3, dials: 3},
+		{name: "token service silent", tokens: "hub.test", begin: answers("GET token", upstreamtest.Fault{StallAfter: -1}), waits: 4 * time.Second, cold: "token service hub.test: no answer in time", known: tokensDown + "no answer in time", asks: 1, dials: 1},
+		{name: "token service 503", tokens: "hub.test", begin: answers("GET token", upstreamtest.Fault{Status: 503}), cold: "token service hub.test: answered 503 Service Unavailable", known: tokensDown + "answered 503", asks: 3, dials: 1},
+		{name: "token service refused", tokens: "auth.test", begin: befallsTokens(upstreamtest.Refusing), cold: "token service auth.test: connection refused", known: authDown + "connection refused", dials: 3},
+		{name: "token service without a name", tokens: "auth.test", begin: befallsTokens(upstreamtest.Nameless), cold: "token service auth.test: name auth.test does not exist", known: authDown + "name auth.test does not exist"},
 		{name: "redirect in a circle", begin: answers("", upstreamtest.Fault{Redirect: "http://hub.test/v2/"}), cold: "hub.test: redirect not followed: hub.test leads in a circle", asks: 2, dials: 1},
 		{name: "redirects without end", begin: leads, cold: "hub.test: redirect not followed: more than 5 of them", asks: 1, dials: 2},
 		{name: "redirect to nobody", begin: answers("", upstreamtest.Fault{Redirect: "http://nobody.test/"}), cold: "hub.test: nobody.test: name nobody.test does not exist", known: "hub.test: nobody.test: not asked, it is down since 01:00:00 UTC: name nobody.test does not exist", asks: 1, dials: 1, knownAsks: 1},
@@ -95,10 +104,15 @@ func (o outage) rig(t *testing.T) (*rig, []upstreamtest.Image) {
 	r := newRig(t, plan{upstreams: []far{{
 		name: "hub", secure: strings.Contains(o.name, "certificate"),
 		change: func(u *catalog.Upstream) { u.Validity = time.Minute },
+		client: func(cfg *upstream.Config) { cfg.Realms = []string{"auth.test"} },
 	}}})
 	hub := r.hubs["hub"]
-	if o.tokens {
+	if o.tokens != "" {
 		hub.RequireToken("", "")
+		hub.Realm("http://" + o.tokens + "/token")
+		if o.tokens != "hub.test" {
+			r.network.Serve("http://"+o.tokens, hub)
+		}
 	}
 	images := make([]upstreamtest.Image, 12)
 	for i := range images {
@@ -150,6 +164,7 @@ func (o outage) over(r *rig, image upstreamtest.Image) {
 	r.tb.Helper()
 	r.hubs["hub"].Mend()
 	befalls(upstreamtest.Well)(r)
+	befallsTokens(upstreamtest.Well)(r)
 	time.Sleep(time.Minute)
 	for range 2 { // the first may be served while the trial runs
 		r.pulled(manifestPath("app", "0"), image.Manifest)
