@@ -73,7 +73,8 @@ func kindDecisions() []decisionsOf {
 	pulls.held = confirmed() // by a HEAD, which counts for nothing
 	return []decisionsOf{
 		{upstreamtest.DockerHub, hiddenName, hiddenName, pulls, brokenLogin, map[string]trial{
-			"abuse limit": {set: func(r *kindRig) { r.hub.Limit(upstreamtest.AbuseLimit, time.Hour) }, want: minute},
+			"pulls used up": {set: usedUp, want: meaning{cold: minute.cold, held: confirmed(), heldAsks: "token, ?"}},
+			"abuse limit":   {set: func(r *kindRig) { r.hub.Limit(upstreamtest.AbuseLimit, time.Hour) }, want: minute},
 		}},
 		{upstreamtest.DHI, meaning{}, unknownName, minute, brokenLogin, nil},
 		{upstreamtest.MCR, unknownName, meaning{}, minute, meaning{}, nil},
@@ -117,6 +118,12 @@ func gone(r *kindRig) {
 	for _, repo := range []string{"app", "walk"} {
 		r.hub.RemoveRepository(repo)
 	}
+}
+
+// usedUp has it found out before that no pull is left.
+func usedUp(r *kindRig) {
+	r.hub.Limit(upstreamtest.PullLimit, time.Hour)
+	r.tells(r.get(manifestPath("known", "2")+alone), failed(429, "TOOMANYREQUESTS", "limited", "60"))
 }
 
 // lapse lets twelve hours go by in which the password was in use to the end.
