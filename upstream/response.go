@@ -29,10 +29,10 @@ func (c *Client) response(r Request, resp *http.Response) (*Response, error) {
 		Status:         resp.StatusCode,
 		Digest:         supported(resp.Header.Get("Docker-Content-Digest")),
 		MediaType:      mediaType(c.harmless(resp.Header.Get("Content-Type"))),
-		ETag:           etag(resp.Header.Get("Etag")),
+		ETag:           c.innocent(resp, etag(resp.Header.Get("Etag"))),
 		Size:           resp.ContentLength,
 		NoRanges:       strings.EqualFold(strings.TrimSpace(resp.Header.Get("Accept-Ranges")), "none"),
-		FiltersApplied: c.harmless(resp.Header.Get("OCI-Filters-Applied")),
+		FiltersApplied: c.innocent(resp, c.harmless(resp.Header.Get("OCI-Filters-Applied"))),
 	}
 	if resp.StatusCode == http.StatusPartialContent {
 		var err error
@@ -112,7 +112,16 @@ func (c *Client) nextPage(r Request, resp *http.Response) string {
 		c.log.Warn("next page of a list is not followed", "upstream", c.cfg.Name, "op", r.op())
 		return ""
 	}
-	return escaped(next.RawQuery)
+	return escaped(c.innocent(resp, next.RawQuery))
+}
+
+// innocent is a text of an answer's header, or nothing if it repeats our login: it is kept,
+// and goes to clients.
+func (c *Client) innocent(resp *http.Response, text string) string {
+	if c.secrets.hide(withoutToken(resp, text)) != text {
+		return ""
+	}
+	return text
 }
 
 // escaped is a query in which nothing stands that no URL may have: it goes into requests and
