@@ -31,6 +31,10 @@ type Upstream struct {
 	// Login: a credential is configured for it.
 	Login bool
 
+	// Epoch differs when the Client was made anew, with other credentials perhaps: what was
+	// refused to the one before is not remembered.
+	Epoch int
+
 	// Client is what package pull asks it by; the catalog only carries it. So a request finds
 	// the client that it was routed to, whatever the catalog has been replaced by since.
 	Client any

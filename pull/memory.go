@@ -22,6 +22,7 @@ type absence struct {
 	// denied: it may well exist, but not for us.
 	denied bool
 	said   string
+	epoch  int // of the upstream's client that it was said to
 }
 
 func newAbsences() *absences {
@@ -32,19 +33,19 @@ func newAbsences() *absences {
 func (a *absences) close() { a.known.StopAllGoroutines() }
 
 func (a *absences) repository(u *catalog.Upstream, repository string) (absence, bool) {
-	return a.find(u.ID + "|" + repository)
+	return a.find(u, u.ID+"|"+repository)
 }
 
 func (a *absences) tag(u *catalog.Upstream, repository, tag string) (absence, bool) {
 	if tag == "" {
 		return absence{}, false
 	}
-	return a.find(u.ID + "|" + repository + "|" + tag)
+	return a.find(u, u.ID+"|"+repository+"|"+tag)
 }
 
-func (a *absences) find(key string) (absence, bool) {
+func (a *absences) find(u *catalog.Upstream, key string) (absence, bool) {
 	found, ok := a.known.GetIfPresent(key)
-	return found, ok && time.Now().Before(found.until)
+	return found, ok && time.Now().Before(found.until) && (!found.denied || found.epoch == u.Epoch)
 }
 
 // learn remembers that u does not have the repository or, when tag is given, the tag.
@@ -56,6 +57,7 @@ func (a *absences) learn(u *catalog.Upstream, repository, tag string, what absen
 	if tag != "" {
 		key += "|" + tag
 	}
+	what.epoch = u.Epoch
 	what.until = later(time.Now(), u.NegativeValidity)
 	a.known.Set(key, what)
 }
@@ -77,45 +79,55 @@ func later(t time.Time, d time.Duration) time.Time {
 }
 
 // limits remembers which upstreams asked to be left alone, and until when: altogether, or
-// with pulls.
+// with pulls, which is a matter of the accounts that a client has.
 type limits struct {
-	mu           sync.Mutex // guards both
-	until, pulls map[string]time.Time
+	mu    sync.Mutex // guards both
+	until map[string]time.Time
+	pulls map[string]pullLimit
+}
+
+type pullLimit struct {
+	until time.Time
+	epoch int
 }
 
 func newLimits() *limits {
-	return &limits{until: map[string]time.Time{}, pulls: map[string]time.Time{}}
+	return &limits{until: map[string]time.Time{}, pulls: map[string]pullLimit{}}
 }
 
 func (l *limits) learn(u *catalog.Upstream, what upstream.Limit, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if what == upstream.PullLimit {
-		l.pulls[u.ID] = time.Now().Add(wait)
+		l.pulls[u.ID] = pullLimit{time.Now().Add(wait), u.Epoch}
 		return
 	}
 	l.until[u.ID] = time.Now().Add(wait)
 }
 
 // left is how long u still wants to be left alone; zero or less: not at all.
-func (l *limits) left(u *catalog.Upstream) time.Duration { return l.of(l.until, u) }
+func (l *limits) left(u *catalog.Upstream) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at, ok := l.until[u.ID]
+	if !ok {
+		return 0
+	}
+	return time.Until(at)
+}
 
 // pull is how long u does not want to be pulled from: that is what GETs of manifests are.
 func (l *limits) pull(u *catalog.Upstream, r upstream.Request) time.Duration {
 	if r.Kind != upstream.KindManifest || r.Method != "GET" {
 		return 0
 	}
-	return l.of(l.pulls, u)
-}
-
-func (l *limits) of(until map[string]time.Time, u *catalog.Upstream) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at, ok := until[u.ID]
-	if !ok {
+	limit, ok := l.pulls[u.ID]
+	if !ok || limit.epoch != u.Epoch {
 		return 0
 	}
-	return time.Until(at)
+	return time.Until(limit.until)
 }
 
 // limited is the answer of an upstream that is not asked, since it wants to be left alone.

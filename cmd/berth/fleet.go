@@ -20,6 +20,7 @@ type fleet struct {
 	logger  *slog.Logger
 	metrics *upstream.Metrics
 	crew    crew
+	made    int
 	// retired are weak: a request reaches its client through its route, so that one nobody
 	// can reach has nothing running.
 	retired []weak.Pointer[upstream.Client]
@@ -32,6 +33,7 @@ type crew map[string]member
 type member struct {
 	settings config.Upstream
 	client   *upstream.Client
+	epoch    int // how many were made before it
 }
 
 // plan returns the crew for upstreams: those members whose settings are as before, with
@@ -48,7 +50,8 @@ func (f *fleet) plan(upstreams []config.Upstream) (crew, error) {
 		if err != nil {
 			return nil, fmt.Errorf("upstream %s: %w", u.Name, err)
 		}
-		next[u.Name] = member{u, c}
+		next[u.Name] = member{u, c, f.made}
+		f.made++
 	}
 	return next, next.distinct()
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/base64"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,5 +77,52 @@ func (p *process) tellsNothing(t *testing.T, secrets ...string) {
 		if i := strings.Index(told, s); i >= 0 {
 			t.Errorf("%q is told: …%s…", s, told[max(0, i-100):min(len(told), i+50)])
 		}
+	}
+}
+
+// TestBetterCredential: what an account was refused is not remembered of the one that takes
+// its place, though it has its name.
+func TestBetterCredential(t *testing.T) {
+	const index = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
+	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		_, password, _ := q.BasicAuth()
+		name := strings.Split(q.URL.Path+"//", "/")[2]
+		switch token := strings.TrimPrefix(q.Header.Get("Authorization"), "Bearer "); {
+		case q.URL.Path == "/token":
+			fmt.Fprintf(w, `{"token": %q}`, password)
+		case token == "":
+			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token"`, q.Host))
+			w.WriteHeader(http.StatusUnauthorized)
+		case token == "poor" && name == "private":
+			w.WriteHeader(http.StatusForbidden)
+		case token == "poor" && name == "limited":
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusTooManyRequests)
+			fmt.Fprint(w, "You have reached your pull rate limit.")
+		default:
+			w.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
+			fmt.Fprint(w, index)
+		}
+	}))
+	t.Cleanup(hub.Close)
+	for name, better := range map[string]string{
+		"renewed":       ", username: me, password: rich",
+		"one more":      ", username: me, password: poor, credentials: [{username: other, password: rich}]",
+		"one before it": ", credentials: [{username: other, password: rich}, {username: me, password: poor}]",
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			p := start(t, folder, upstreamOf(hub.URL, ", negative_validity: 1h, username: me, password: poor"))
+			for range 2 {
+				p.want(t, p.url+"/v2/private/manifests/1", 403, nil)
+				p.want(t, p.url+"/v2/limited/manifests/1", 429, nil)
+			}
+			configure(t, folder, upstreamOf(hub.URL, ", negative_validity: 1h"+better))
+			p.reload(t, "applied")
+			p.want(t, p.url+"/v2/limited/manifests/1", 200, []byte(index))
+			if name != "one more" { // whose first account may not read it
+				p.want(t, p.url+"/v2/private/manifests/1", 200, []byte(index))
+			}
+		})
 	}
 }

@@ -97,7 +97,7 @@ func newSnapshot(cfg *config.Config, clients crew) (*catalog.Snapshot, error) {
 	upstreams := map[string]*catalog.Upstream{}
 	for _, u := range cfg.Upstreams {
 		upstreams[u.Name] = &catalog.Upstream{
-			Name: u.Name, ID: clients[u.Name].client.Fingerprint(), Client: clients[u.Name].client, Hosts: u.Hosts, Owns: u.Owns, Login: len(u.Credentials) > 0,
+			Name: u.Name, ID: clients[u.Name].client.Fingerprint(), Client: clients[u.Name].client, Epoch: clients[u.Name].epoch, Hosts: u.Hosts, Owns: u.Owns, Login: len(u.Credentials) > 0,
 			Validity: u.Validity, NegativeValidity: u.NegativeValidity, ListValidity: u.ListValidity,
 			MaxStale: u.MaxStale, MaxStaleRefused: u.MaxStaleRefused, KeepDeleted: u.KeepDeleted,
 			Connections: u.Connections, SegmentSize: u.SegmentSize,
