@@ -77,8 +77,14 @@ func TestToxics(t *testing.T) {
 	began := c.rest(t)
 	start := time.Now()
 	var told []string
+	toxics := 0
 	for _, weathers := range courses() {
 		told = append(told, c.sail(t, weathers))
+		for _, w := range weathers {
+			if w.Toxic != toxic.Fair.Toxic {
+				toxics++
+			}
+		}
 	}
 	took := time.Since(start)
 	for _, p := range c.ports {
@@ -90,8 +96,10 @@ func TestToxics(t *testing.T) {
 	if c.Panics(t) {
 		t.Error("the log tells of a panic or a race")
 	}
-	t.Logf("%d courses in %s\n%-36s %s\n%s\n%-36s %s", len(told), took.Round(time.Millisecond),
-		"weather (plain, tokens, TLS)", log{}.head(), strings.Join(told, "\n"), "all", c.total())
+	sum := c.total()
+	sum.took = took
+	t.Logf("%d courses with %d toxics\n%-36s %s\n%s\n%-36s %s", len(told), toxics,
+		"weather (plain, tokens, TLS)", log{}.head(), strings.Join(told, "\n"), "all", sum)
 	if status := c.Terminate(t); status != 0 {
 		t.Errorf("ended with status %d", status)
 	}
