@@ -11,6 +11,9 @@
 // public or the upstream is private by configuration, and a link-local one even then
 // (see address.go).
 //
+// Logins are fixed, or looked up: by helper programs, and by the libraries of clouds, which
+// connect to where the environment says and know nothing of these rules (see keychain.go).
+//
 // It asks /v2/ for nothing. The first request goes out bare; the challenge that comes back
 // is kept, and from then on every request carries its token at once.
 //
