@@ -44,6 +44,7 @@ func TestEndlessAnswers(t *testing.T) {
 			if a.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(a.body), "hub: "+tc.says) {
 				t.Errorf("%s\n%s", a.Status, first(a.body))
 			}
+			synctest.Wait() // until it has noticed
 			if n := sent.Load(); n < 8<<20 || n > 9<<20 {
 				t.Errorf("%d bytes were taken", n)
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -21,15 +22,15 @@ import (
 )
 
 // planted are the secrets that Berth is given in TestNothingPlantedIsEmitted, or gets to see.
-var planted = struct{ literal, file, environment, proxy, client string }{
-	"Planted/literal+1 x", "Planted?file&2", "Planted#environment%3", "PlantedProxy4", "PlantedClient5",
+var planted = struct{ literal, file, environment, proxy, client, docker string }{
+	"Planted/literal+1 x", "Planted?file&2", "Planted#environment%3", "PlantedProxy4", "PlantedClient5", "PlantedDocker6",
 }
 
 // traces finds secrets in what Berth emits, in every form that they have on their way.
 func traces(text string) []string {
 	found := regexp.MustCompile(`token-\d+|signature=|[?&]sig=`).FindAllString(text, -1)
 	p := planted
-	for _, secret := range []string{p.literal, p.file, p.environment, p.proxy, p.client} {
+	for _, secret := range []string{p.literal, p.file, p.environment, p.proxy, p.client, p.docker} {
 		for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret), base64.StdEncoding.EncodeToString([]byte("me:" + secret)), fmt.Sprintf("%x", secret)} {
 			if strings.Contains(strings.ToLower(text), strings.ToLower(form)) {
 				found = append(found, form)
@@ -46,6 +47,10 @@ func echo(w http.ResponseWriter, q *http.Request) {
 	tag := q.URL.Path[strings.LastIndexByte(q.URL.Path, '/')+1:]
 	h := w.Header()
 	h.Set("Docker-Ratelimit-Source", password)
+	for _, name := range []string{"Etag", "Warning", "Docker-Content-Digest"} {
+		h.Set(name, password)
+	}
+	h.Set("Link", fmt.Sprintf(`<%s?last=%s>; rel="next"`, q.URL.Path, url.QueryEscape(password)))
 	h.Set("Ratelimit-Limit", "100;w=60")
 	h.Set("Ratelimit-Remaining", "50;w=60")
 	h.Set("Www-Authenticate", `Basic realm="`+login+`"`)
@@ -57,6 +62,9 @@ func echo(w http.ResponseWriter, q *http.Request) {
 		h.Set("Content-Type", "application/vnd.oci.image.index.v1+json")
 		h.Set("OCI-Filters-Applied", password)
 		fmt.Fprint(w, `{"schemaVersion":2,"manifests":[]}`)
+	case tag == "list":
+		h.Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"name":"app","tags":["1"]}`)
 	case tag == "redirected":
 		h.Set("Location", "http://me:"+url.PathEscape(password)+"@x.invalid/a?sig="+url.QueryEscape(password))
 		w.WriteHeader(http.StatusFound)
@@ -82,7 +90,7 @@ func (w *plantation) paths() []string {
 	paths := []string{
 		"/v2/hub.test/app/manifests/1", "/v2/hub.test/app/manifests/gone", "/v2/hub.test/gone/tags/list", "/v2/hub.test/app/tags/list?last=" + planted.client,
 		"/v2/hub.test/app/referrers/" + w.image.Digest.String() + "?artifactType=" + planted.client,
-		"/v2/echo.test/app/referrers/" + w.image.Digest.String(), "/v2/far.test/app/manifests/1", "/v2/nobody.test/app/manifests/1", "/v2/?token=" + planted.client, "/elsewhere?x=" + planted.client,
+		"/v2/echo.test/app/tags/list", "/v2/echo.test/app/referrers/" + w.image.Digest.String(), "/v2/far.test/app/manifests/1", "/v2/nobody.test/app/manifests/1", "/v2/?token=" + planted.client, "/elsewhere?x=" + planted.client,
 	}
 	for _, d := range w.image.Layers {
 		paths = append(paths, "/v2/hub.test/app/blobs/"+d.String()+"?token="+planted.client)
@@ -96,8 +104,10 @@ func (w *plantation) paths() []string {
 // plantation is a Berth with secrets, and what it emits to clients.
 type plantation struct {
 	*process
-	hub   *upstreamtest.Registry
-	image upstreamtest.Image
+	hub    *upstreamtest.Registry
+	image  upstreamtest.Image
+	folder string
+	docker string // what login.json holds
 
 	mu      sync.Mutex // guards answers
 	answers strings.Builder
@@ -159,10 +169,13 @@ func plant(t *testing.T) (w *plantation, configured string) {
 	t.Cleanup(repeats.Close)
 	folder := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(folder, "password"), []byte(planted.file+"\n"), 0o600))
+	w.docker = fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, strings.TrimPrefix(repeats.URL, "http://"), base64.StdEncoding.EncodeToString([]byte("me:"+planted.docker)))
+	must(t, os.WriteFile(filepath.Join(folder, "login.json"), []byte(w.docker), 0o600))
+	w.folder = folder
 	keys := fmt.Sprintf(`log: {format: json, level: debug}
 upstreams:
   hub: {url: %q, hosts: [hub.test], validity: 0s, username: me, password: %q}
-  echo: {url: %q, hosts: [echo.test], validity: 0s, username: me, password_file: password}
+  echo: {url: %q, hosts: [echo.test], validity: 0s, credentials: [{username: me, password_file: password}, {docker_config: login.json}]}
   far: {url: "https://far.invalid", hosts: [far.test], username: me, password: "${PLANTED}"}
 registries:
   default: {upstreams: [hub, echo, far]}
@@ -206,7 +219,15 @@ func TestNothingPlantedIsEmitted(t *testing.T) {
 	w.signal(t, syscall.SIGTERM)
 	w.wantExit(t, 0)
 	emitted["log"], emitted["stderr"] = w.log(), w.errors.String()
-	for name, text := range printed(t, keys) {
+	must(t, filepath.WalkDir(filepath.Join(w.folder, "data"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		emitted[path] = string(data)
+		return err
+	}))
+	for name, text := range printed(t, keys, w.docker) {
 		emitted[name] = text
 	}
 	for name, text := range emitted {
@@ -228,7 +249,7 @@ func TestNothingPlantedIsEmitted(t *testing.T) {
 }
 
 // printed is what comes of printing the configuration.
-func printed(t *testing.T, keys string) map[string]string {
+func printed(t *testing.T, keys, docker string) map[string]string {
 	t.Helper()
 	lookup := func(string) (string, bool) { return planted.environment, true }
 	keys = strings.Replace(keys, "password_file: password", "password: "+fmt.Sprintf("%q", planted.file), 1)
@@ -237,6 +258,7 @@ func printed(t *testing.T, keys string) map[string]string {
 	asJSON, err := json.Marshal(cfg)
 	must(t, err)
 	folder := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(folder, "login.json"), []byte(docker), 0o600))
 	checked := command(t, "check", "--config", configure(t, folder, keys))
 	checked.Env = append(checked.Env, environment()...)
 	said, err := checked.CombinedOutput() // it ends with 3, since upstreams are ill
