@@ -21,6 +21,8 @@ const (
 	// with each trial that fails.
 	firstRest = time.Second
 	maxRest   = 15 * time.Second
+	// unasked is after how long what is known of a host that nobody asks is out of date.
+	unasked = 2 * time.Minute
 	// inARow is how far apart failures may be to be so.
 	inARow = time.Minute
 )
@@ -35,21 +37,29 @@ type breaker struct {
 	owner *breakers
 
 	mu sync.Mutex // guards what is below
-	// vital: manifests or tokens come from here, not only blobs.
-	vital bool
+	// own: the upstream's, or its token service's. vital: manifests or tokens come from here,
+	// not only blobs. asked is when somebody last meant to.
+	own, vital bool
+	asked      time.Time
 	// failures is the weight of those in a row, since when the first of them began, last
 	// when the last one ended.
 	failures    int
 	since, last time.Time
 	reason      string
+	// only is the repository that all failures in a row were 5xx for: of others nothing is
+	// known. various: there is none.
+	only    string
+	various bool
 	// answered is when the host last answered anybody.
 	answered time.Time
 	// slow and down are its state; rest and again are of down: how long it is left alone,
 	// and until when.
 	slow, down bool
-	rest       time.Duration
-	again      time.Time
-	trial      *exchange
+	// told: the log knows, toldDown: of down.
+	told, toldDown bool
+	rest           time.Duration
+	again          time.Time
+	trial          *exchange
 	// running is how many requests have no answer yet.
 	running int
 }
@@ -58,6 +68,7 @@ type breaker struct {
 type exchange struct {
 	breaker *breaker
 	began   time.Time
+	about   string // the repository
 	timer   *time.Timer
 	// extra: over one connection more than it takes, which the host need not like.
 	extra bool
@@ -68,9 +79,10 @@ type exchange struct {
 func (b *breaker) enter(t trip) (*exchange, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.vital = b.vital || !t.blob
-	x := &exchange{breaker: b, began: time.Now(), extra: t.alone}
-	if b.down && !t.goesOn {
+	b.vital = b.vital || !t.aside
+	x := &exchange{breaker: b, began: time.Now(), about: t.repository, extra: t.alone}
+	b.asked = x.began
+	if b.down && !t.goesOn && b.concerns(t.repository) {
 		if b.trial != nil || b.again.After(x.began) {
 			b.owner.metrics.spared(b.owner.upstream)
 			return nil, fmt.Errorf("%w, it is down since %s: %s", ErrDown, b.since.UTC().Format(time.TimeOnly+" UTC"), b.reason)
@@ -78,8 +90,15 @@ func (b *breaker) enter(t trip) (*exchange, error) {
 		b.trial = x
 	}
 	b.running++
-	x.timer = time.AfterFunc(slowAfter, x.late)
+	if !x.extra {
+		x.timer = time.AfterFunc(slowAfter, x.late)
+	}
 	return x, nil
+}
+
+// concerns tells whether the failures say anything about a repository. mu is held.
+func (b *breaker) concerns(repository string) bool {
+	return b.various || b.only == "" || b.only == repository
 }
 
 // late is when an exchange has had no answer for a while.
@@ -93,14 +112,16 @@ func (x *exchange) late() {
 	case !b.down && !b.slow && !b.answered.After(x.began):
 		b.slow = true
 		b.blame(x.began, "no answer in time")
-		b.owner.tell(b, "upstream is slow, what is held is served without waiting for it")
+		b.tell("upstream is slow, what is held is served without waiting for it")
 	}
 }
 
 // end tells how the exchange ended: with an answer, or an error that is not ctx's.
 func (x *exchange) end(ctx context.Context, resp *http.Response, err error, reason func(error) string) {
 	b := x.breaker
-	x.timer.Stop()
+	if x.timer != nil {
+		x.timer.Stop()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.running--
@@ -138,15 +159,16 @@ func faulty(status int) bool {
 // ends no slowness: the next would keep its clients waiting as long.
 func (b *breaker) well(x *exchange) {
 	b.answered = time.Now()
-	b.failures = 0
+	b.failures, b.only, b.various = 0, "", false
 	if b.slow && !b.down && b.answered.Sub(x.began) >= slowAfter {
 		return
 	}
 	if b.down || b.slow {
-		was := b.since
-		b.down, b.slow, b.trial, b.rest = false, false, nil, 0
-		b.owner.metrics.ill(b.owner.upstream, b.host, 0)
-		b.owner.log.Info("upstream is well again", "upstream", b.owner.upstream, "host", b.host, "after", b.answered.Sub(was).Round(time.Millisecond))
+		was, told := b.since, b.told
+		b.down, b.slow, b.told, b.trial, b.rest = false, false, false, nil, 0
+		if told {
+			b.owner.log.Info("upstream is well again", "upstream", b.owner.upstream, "host", b.host, "after", b.answered.Sub(was).Round(time.Millisecond))
+		}
 	}
 	b.since = time.Time{}
 }
@@ -155,10 +177,13 @@ func (b *breaker) well(x *exchange) {
 func (b *breaker) fail(x *exchange, weight int, reason string) {
 	now := time.Now()
 	if !b.down && !b.slow && now.Sub(b.last) > inARow {
-		b.failures, b.since = 0, time.Time{}
+		b.failures, b.since, b.only, b.various = 0, time.Time{}, "", false
 	}
 	b.last = now
 	b.blame(x.began, reason)
+	if b.various = b.various || weight != weightFault || x.about == "" || b.failures > 0 && b.only != x.about; !b.various {
+		b.only = x.about
+	}
 	b.failures += weight
 	switch {
 	case b.trial == x:
@@ -168,7 +193,9 @@ func (b *breaker) fail(x *exchange, weight int, reason string) {
 	case !b.down && b.failures >= enough:
 		b.down = true
 		b.leave()
-		b.owner.tell(b, "upstream is down, it is asked now and then by one request")
+	}
+	if b.down && b.various && !(b.told && b.toldDown) {
+		b.tell("upstream is down, it is asked now and then by one request")
 	}
 }
 
@@ -186,20 +213,41 @@ func (b *breaker) leave() {
 	b.trial = nil
 }
 
-func (b *breaker) condition() (Condition, bool) {
+// ill tells whether the host is down or slow, as far as that is not out of date: one that
+// has moved away, or that nobody needs, may never be heard of again. mu is held.
+func (b *breaker) ill() bool {
+	return (b.down && b.various || b.slow) && (b.running > 0 || time.Since(b.asked) < unasked)
+}
+
+func (b *breaker) condition() (c Condition, ill bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Condition{Host: b.host, Down: b.down, Since: b.since, Reason: b.reason}, b.down || b.slow
+	return Condition{Host: b.host, Down: b.down && b.various, Since: b.since, Reason: b.reason}, b.ill()
+}
+
+// spares tells whether a request about a repository would not be sent now.
+func (b *breaker) spares(repository string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.down && b.concerns(repository) && (b.trial != nil || b.again.After(time.Now()))
 }
 
 func (b *breaker) ailing() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.vital && (b.down || b.slow)
+	return b.vital && b.ill()
 }
 
-func (b *breaker) idle() bool {
+// dispensable tells whether what is known of the host may be forgotten, and since when
+// nobody asked for it.
+func (b *breaker) dispensable() (may bool, asked time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return !b.down && !b.slow && b.running == 0
+	return !b.own && b.running == 0, b.asked
+}
+
+// tell logs that the host is ill. mu is held.
+func (b *breaker) tell(message string) {
+	b.told, b.toldDown = true, b.down
+	b.owner.log.Warn(message, "upstream", b.owner.upstream, "host", b.host, "since", b.since, "reason", b.reason)
 }

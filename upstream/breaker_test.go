@@ -3,6 +3,7 @@ package upstream_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -27,23 +28,27 @@ type patient struct {
 	t       *testing.T
 	client  *upstream.Client
 	metrics *prometheus.Registry
+	turn    int
 }
 
 func newPatient(t *testing.T, change ...func(*upstream.Config)) *patient {
 	t.Helper()
 	p := &patient{Registry: upstreamtest.New(t), t: t, metrics: prometheus.NewRegistry()}
 	p.AddImage("a", "1", []byte("layer"))
+	p.AddImage("b", "1", []byte("layer"))
 	n := upstreamtest.NewNetwork(t)
 	change = append([]func(*upstream.Config){on(n), func(cfg *upstream.Config) { cfg.Metrics = upstream.NewMetrics(p.metrics) }}, change...)
 	p.client = newClient(t, n.Serve("http://r.example.com", p), change...)
 	return p
 }
 
-// asks asks for a manifest, and says how many requests that took.
+// asks asks for a manifest of one repository or the other, in turn, and says how many
+// requests that took.
 func (p *patient) asks() (int, error) {
 	p.t.Helper()
 	before := len(p.Requests())
-	resp, err := p.client.Do(p.t.Context(), manifest("a", "1"))
+	p.turn++
+	resp, err := p.client.Do(p.t.Context(), manifest([]string{"a", "b"}[p.turn%2], "1"))
 	if err == nil {
 		resp.Body.Close()
 	}
@@ -145,8 +150,7 @@ func TestBreakerHasOneTrial(t *testing.T) {
 		all.Wait()
 		p.wantIll("well again")
 		want := "# HELP berth_upstream_spared_total Requests that were not sent since the upstream's host was down.\n# TYPE berth_upstream_spared_total counter\n" +
-			"berth_upstream_spared_total{upstream=\"hub\"} 49\n# HELP berth_upstream_host_ill How the hosts of an upstream are that were ever ill: 0 well, 1 slow, 2 down.\n" +
-			"# TYPE berth_upstream_host_ill gauge\nberth_upstream_host_ill{host=\"r.example.com\",upstream=\"hub\"} 0\n"
+			"berth_upstream_spared_total{upstream=\"hub\"} 49\n"
 		if err := testutil.GatherAndCompare(p.metrics, strings.NewReader(want), "berth_upstream_spared_total", "berth_upstream_host_ill"); err != nil {
 			t.Error(err)
 		}
@@ -313,4 +317,136 @@ func TestBreakerWhileConnecting(t *testing.T) {
 			})
 		})
 	}
+}
+
+// hostsIll is what is exported of hosts that are ill.
+func (p *patient) hostsIll() map[string]float64 {
+	p.t.Helper()
+	families, err := p.metrics.Gather()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	ill := map[string]float64{}
+	for _, f := range families {
+		if f.GetName() == "berth_upstream_host_ill" {
+			for _, m := range f.GetMetric() {
+				ill[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+			}
+		}
+	}
+	return ill
+}
+
+// TestRepositoryThatFails: one that is answered 500 is asked now and then; the others are as
+// ever, until one of them fails as well.
+func TestRepositoryThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPatient(t)
+		p.Fail(upstreamtest.On("GET manifest bad:1"), upstreamtest.Fault{Status: 500})
+		var spared, good int
+		for i := range 600 {
+			if _, err := p.client.Do(t.Context(), manifest("bad", "1")); errors.Is(err, upstream.ErrDown) {
+				spared++
+			}
+			if i%10 == 0 {
+				fetch(t, p.client, manifest("a", "1"))
+				good++
+			}
+			p.wantIll("for one repository")
+			time.Sleep(time.Second)
+		}
+		if spared == 0 || good != 60 {
+			t.Errorf("%d were spared, %d good ones", spared, good)
+		}
+		p.Mend()
+		p.Fail(nil, upstreamtest.Fault{Status: 500})
+		for range 6 {
+			p.wantFails()
+			if _, err := p.client.Do(t.Context(), manifest("bad", "1")); err == nil {
+				t.Error("no error")
+			}
+		}
+		p.wantIll("for all", upstream.Condition{Host: "r.example.com", Down: true, Reason: "answered 500"})
+	})
+}
+
+// TestHostThatNobodyAsks: what is known of it is out of date after a while.
+func TestHostThatNobodyAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPatient(t)
+		p.Fail(nil, upstreamtest.Fault{CutAfter: -1})
+		p.wantAsked("first", 3, errAny)
+		p.wantAsked("second", 2, errAny)
+		for range 5 {
+			time.Sleep(time.Minute)
+			p.wantAsked("now and then", 1, errAny)
+		}
+		p.wantIll("asked", upstream.Condition{Host: "r.example.com", Down: true, Reason: "connection broke before an answer"})
+		if diff := cmp.Diff(map[string]float64{"r.example.com": 2}, p.hostsIll()); diff != "" {
+			t.Errorf("exported (-want +got):\n%s", diff)
+		}
+		time.Sleep(2 * time.Minute)
+		p.wantIll("not asked")
+		if diff := cmp.Diff(map[string]float64{}, p.hostsIll()); diff != "" {
+			t.Errorf("exported (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestManyHosts: redirects lead to as many hosts as they like; those known are bounded, and
+// the upstream's own is always one of them.
+func TestManyHosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPatient(t)
+		layer := string(p.AddBlob("a", []byte("layer")))
+		for i := range 200 {
+			p.RedirectBlobs(fmt.Sprintf("http://cdn%d.test", i)) // nobody is called that
+			for range 6 {
+				refused(t, p.client, blob("a", layer, 0))
+			}
+		}
+		if n := len(p.client.Ill()); n == 0 || n > 64 {
+			t.Errorf("%d hosts are known to be ill", n)
+		}
+		if n := len(p.hostsIll()); n == 0 || n > 64 {
+			t.Errorf("%d hosts are exported", n)
+		}
+		p.Fail(nil, upstreamtest.Fault{CutAfter: -1})
+		for range 3 {
+			p.wantFails()
+		}
+		if !p.client.Ailing() {
+			t.Error("the upstream's own host is not known")
+		}
+		p.client.Retire()
+		if ill := p.hostsIll(); len(ill) > 0 {
+			t.Errorf("of a retired client: %v", ill)
+		}
+	})
+}
+
+// TestBlobsAreAside: a host of blobs that is ill keeps nobody from waiting for a manifest, even
+// if it was asked by HEAD, nor does a segment that has no answer.
+func TestBlobsAreAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPatient(t)
+		layer := string(p.AddBlob("a", []byte("layer")))
+		p.RedirectBlobs("http://cdn.test") // nobody is called that
+		r := blob("a", layer, 0)
+		r.Method = http.MethodHead
+		for range 5 {
+			refused(t, p.client, r)
+		}
+		if p.client.Ailing() || len(p.client.Ill()) != 1 {
+			t.Errorf("ailing %t, ill %v", p.client.Ailing(), p.client.Ill())
+		}
+		p.RedirectBlobs("")
+		p.Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Release: make(chan struct{}), StallAfter: -1})
+		segment := blob("a", layer, 1)
+		segment.Length = 2
+		refused(t, p.client, segment)
+		if p.client.Ailing() {
+			t.Error("ailing, since a segment had no answer")
+		}
+	})
 }

@@ -36,40 +36,47 @@ type breakers struct {
 }
 
 func newBreakers(upstream string, log *slog.Logger, m *Metrics) *breakers {
-	return &breakers{upstream: upstream, log: log, metrics: m, hosts: map[string]*breaker{}}
+	s := &breakers{upstream: upstream, log: log, metrics: m, hosts: map[string]*breaker{}}
+	m.watch(s)
+	return s
 }
 
-// of is the breaker of host. Beyond the bound it is one that nobody shares.
-func (s *breakers) of(host string) *breaker {
+// of is the breaker of host, which is the upstream's own or chosen by it. Beyond the bound
+// it is one that nobody shares.
+func (s *breakers) of(host string, own bool) *breaker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.hosts[host]
-	if b == nil {
-		b = &breaker{host: host, owner: s}
-		if len(s.hosts) == maxHosts {
-			for name, other := range s.hosts {
-				if other.idle() {
-					delete(s.hosts, name)
-				}
-			}
-		}
-		if len(s.hosts) < maxHosts {
-			s.hosts[host] = b
-		}
+	if b != nil {
+		return b
+	}
+	b = &breaker{host: host, owner: s, own: own}
+	if len(s.hosts) >= maxHosts && !own {
+		s.evict()
+	}
+	if len(s.hosts) < maxHosts || own {
+		s.hosts[host] = b
 	}
 	return b
 }
 
-// down tells whether host is.
-func (s *breakers) down(host string) bool {
+// evict forgets the host that was asked longest ago. mu is held.
+func (s *breakers) evict() {
+	oldest, at := "", time.Time{}
+	for host, b := range s.hosts {
+		if may, asked := b.dispensable(); may && (oldest == "" || asked.Before(at)) {
+			oldest, at = host, asked
+		}
+	}
+	delete(s.hosts, oldest)
+}
+
+// spares tells whether host is down, so that a request about a repository is not sent.
+func (s *breakers) spares(host, repository string) bool {
 	s.mu.Lock()
 	b := s.hosts[host]
 	s.mu.Unlock()
-	if b == nil {
-		return false
-	}
-	c, _ := b.condition()
-	return c.Down
+	return b != nil && b.spares(repository)
 }
 
 // ill returns the hosts that are down or slow, by name.
@@ -109,13 +116,3 @@ func (c *Client) Ailing() bool {
 
 // Ill returns the upstream's hosts that are down or slow, by name.
 func (c *Client) Ill() []Condition { return c.hosts.ill() }
-
-// tell logs and exports that b is ill. Its mu is held.
-func (s *breakers) tell(b *breaker, message string) {
-	level := 1
-	if b.down {
-		level = 2
-	}
-	s.metrics.ill(s.upstream, b.host, level)
-	s.log.Warn(message, "upstream", s.upstream, "host", b.host, "since", b.since, "reason", b.reason)
-}

@@ -99,6 +99,7 @@ func (c *Client) Host() string { return c.base.Host }
 // Close ends the Client's goroutines, waits for them, and closes idle connections.
 // Bodies that are being read stay readable.
 func (c *Client) Close() {
+	c.cfg.Metrics.unwatch(c.hosts)
 	c.accounts.close()
 	c.transport.CloseIdleConnections()
 	c.alone.CloseIdleConnections()
@@ -160,7 +161,7 @@ func (c *Client) trip(r Request, l login) trip {
 	t := trip{
 		method: r.Method, url: r.url(c.base), header: h,
 		blob: r.Kind == KindBlob && r.Method == http.MethodGet, alone: r.Length > 0,
-		goesOn: r.Offset > 0,
+		goesOn: r.Offset > 0, repository: r.Repository, aside: r.Kind == KindBlob,
 	}
 	switch {
 	case r.Check:

@@ -14,7 +14,7 @@ type Metrics struct {
 	fetched  *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 	queue    *prometheus.HistogramVec
-	hosts    *prometheus.GaugeVec
+	hosts    *hostsIll
 	kept     *prometheus.CounterVec
 	lookups  *prometheus.CounterVec
 	accounts *prometheus.GaugeVec
@@ -51,10 +51,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.remaining = gauge("remaining", "How many of them are left, as it last told.")
 	m.window = gauge("window_seconds", "How long the window is.")
 	m.source = gauge("source", "Whom the upstream counts, an address or an account; always 1.", "source")
-	m.hosts = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "berth_upstream_host_ill",
-		Help: "How the hosts of an upstream are that were ever ill: 0 well, 1 slow, 2 down.",
-	}, []string{"upstream", "host"})
+	m.hosts = &hostsIll{}
 	m.kept = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "berth_upstream_spared_total",
 		Help: "Requests that were not sent since the upstream's host was down.",
@@ -150,13 +147,6 @@ func (m *Metrics) unlimited(upstream string) {
 	}
 }
 
-// ill exports how a host is: 0 well, 1 slow, 2 down.
-func (m *Metrics) ill(upstream, host string, how int) {
-	if m != nil {
-		m.hosts.WithLabelValues(upstream, host).Set(float64(how))
-	}
-}
-
 func (m *Metrics) spared(upstream string) {
 	if m != nil {
 		m.kept.WithLabelValues(upstream).Inc()
@@ -166,7 +156,6 @@ func (m *Metrics) spared(upstream string) {
 // forget drops what is exported of upstream's present.
 func (m *Metrics) forget(upstream string) {
 	if m != nil {
-		m.hosts.DeletePartialMatch(prometheus.Labels{"upstream": upstream})
 		m.accounts.DeletePartialMatch(prometheus.Labels{"upstream": upstream})
 		m.unlimited(upstream)
 	}

@@ -5,6 +5,7 @@ package upstream
 // request when it ends. Those of HTTP/2, and all once a late request has come, are closed
 // when they were idle for a minute and a half.
 func (c *Client) Retire() {
+	c.cfg.Metrics.unwatch(c.hosts)
 	c.cfg.Metrics.forget(c.cfg.Name)
 	c.transport.CloseIdleConnections()
 	c.alone.CloseIdleConnections()

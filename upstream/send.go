@@ -43,6 +43,10 @@ type trip struct {
 	alone bool
 	// rank is its place among those who wait for a turn.
 	rank rank
+	// repository is what it is about, if anything; aside: a blob of that, without which
+	// tags can be checked.
+	repository string
+	aside      bool
 	// tokens: asks a token service.
 	tokens bool
 	// goesOn: for the rest of what has begun to arrive.
@@ -60,7 +64,7 @@ func (c *Client) send(ctx context.Context, t trip) (*http.Response, error) {
 	for try := 1; ; try++ {
 		resp, err := c.follow(ctx, t)
 		wait, again := repeatable(resp, err, backoff)
-		if !again || t.alone || try == maxTries || !fits(ctx, wait) || c.hosts.down(t.service(last(t, resp, err))) {
+		if !again || t.alone || try == maxTries || !fits(ctx, wait) || c.hosts.spares(t.service(last(t, resp, err)), t.repository) {
 			return resp, err
 		}
 		if resp != nil {
@@ -226,7 +230,7 @@ func (c *Client) roundTrip(ctx context.Context, t trip) (*http.Response, error) 
 			return nil, &hopError{host: t.url.Host, err: err}
 		}
 	}
-	x, err := c.hosts.of(t.service(t.url.Host)).enter(t)
+	x, err := c.hosts.of(t.service(t.url.Host), t.tokens || t.url.Host == c.base.Host).enter(t)
 	if err != nil {
 		leave()
 		return nil, &hopError{host: t.url.Host, err: err}
