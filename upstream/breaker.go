@@ -194,7 +194,7 @@ func (b *breaker) fail(x *exchange, weight int, reason string) {
 		b.down = true
 		b.leave()
 	}
-	if b.down && b.various && !(b.told && b.toldDown) {
+	if b.down && b.various && (!b.told || !b.toldDown) {
 		b.tell("upstream is down, it is asked now and then by one request")
 	}
 }
