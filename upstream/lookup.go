@@ -138,6 +138,9 @@ func (l *lookup) run(ctx context.Context, done chan struct{}) {
 	if err == nil && f.login() == (authn.AuthConfig{}) {
 		err = errNoLogin
 	}
+	if err == nil && !f.Expires.IsZero() && !time.Now().Before(f.Expires) {
+		err = errors.New("it has expired already")
+	}
 	if err != nil && ctx.Err() != nil {
 		err = errors.New("no answer in time")
 	}

@@ -46,7 +46,7 @@ func (p *place) set(find func(ctx context.Context) (upstream.Found, error)) {
 func (p *place) has(word string, lasts time.Duration) {
 	p.set(func(context.Context) (upstream.Found, error) {
 		f := upstream.Found{Username: user, Password: word}
-		if lasts > 0 {
+		if lasts != 0 {
 			f.Expires = time.Now().Add(lasts)
 		}
 		return f, nil
@@ -280,6 +280,26 @@ func TestLookupsAreCounted(t *testing.T) {
 			"berth_upstream_credential_lookups_total{result=\"ok\",source=\"ecr\",upstream=\"hub\"} 1\n"
 		if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "berth_upstream_credential_lookups_total"); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestFoundTooLate: a login that has expired when it is found is none, and nobody is asked
+// without one.
+func TestFoundTooLate(t *testing.T) {
+	sought(t, func(t *testing.T, r *upstreamtest.Registry, c *upstream.Client, p *place) {
+		p.has(password, -time.Second)
+		r.Reset()
+		for range 5 {
+			if e := refused(t, c, manifest("a", "1")); e.Class != upstream.Unavailable || !strings.HasSuffix(e.Message, "it has expired already") {
+				t.Errorf("%v: %s", e.Class, e.Message)
+			}
+		}
+		p.want(t, 1)
+		for _, asked := range r.Requests() {
+			if !strings.Contains(asked, "manifest") { // which is bare, to learn the challenge
+				t.Errorf("asked %s", asked)
+			}
 		}
 	})
 }
