@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -18,6 +19,10 @@ import (
 // ErrUnknown says that nothing is known under a key: the fact was never written, has
 // expired, or the state that has it cannot be reached just now.
 var ErrUnknown = errors.New("not known")
+
+// ErrUnread is the ErrUnknown of a fact that may be there: the state could not be asked, or
+// what it has cannot be understood.
+var ErrUnread = fmt.Errorf("%w: the state cannot be read", ErrUnknown)
 
 const (
 	// unusedFor is how long a fact that nobody asks for is kept.
@@ -110,13 +115,13 @@ func load[T any](ctx context.Context, x *Index, k string) (T, error) {
 	if err != nil {
 		if !errors.Is(err, state.ErrNotFound) {
 			x.complain(opRead, k, err)
-			return fact, ErrUnknown
+			return fact, ErrUnread
 		}
 		return remembered(x, k, fact, absent(time.Now()))
 	}
 	if err := json.Unmarshal(raw, &fact); err != nil {
 		x.complain(opDecode, k, err)
-		return fact, ErrUnknown
+		return fact, ErrUnread
 	}
 	return remembered(x, k, fact, fact)
 }

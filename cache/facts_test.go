@@ -109,6 +109,28 @@ func TestFacts(t *testing.T) {
 	}
 }
 
+// That a fact may be there, and cannot be read, is told apart from that it is not there.
+func TestFactThatCannotBeRead(t *testing.T) {
+	for name, test := range map[string]struct {
+		befall func(*sick)
+		unread bool
+	}{
+		"absent":  {func(s *sick) { clear(s.entries) }, false},
+		"fails":   {func(s *sick) { s.fault = every(false, errState, "get") }, true},
+		"garbled": {func(s *sick) { s.entries["origin|default|app"] = []byte("garbled") }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSick()
+			newIndex(t, s).PutOrigin(t.Context(), "default", "app", "aaaa")
+			test.befall(s)
+			_, err := newIndex(t, s).Origin(t.Context(), "default", "app")
+			if !errors.Is(err, cache.ErrUnknown) || errors.Is(err, cache.ErrUnread) != test.unread {
+				t.Errorf("%v, want unread: %t", err, test.unread)
+			}
+		})
+	}
+}
+
 // With a warm memory the state is not asked at all: a pull does not wait for it.
 func TestFactsInUseNeedNoState(t *testing.T) {
 	for _, f := range facts() {

@@ -13,7 +13,8 @@ type origin struct {
 }
 
 // Origin returns the fingerprint of the upstream that a registry's repository comes from,
-// or ErrUnknown. It counts as a use: origins unused for 90 days expire.
+// or ErrUnknown, which is ErrUnread if there may be one. It counts as a use: origins unused
+// for 90 days expire.
 func (x *Index) Origin(ctx context.Context, registry, repository string) (string, error) {
 	k := key("origin", registry, repository)
 	o, err := load[origin](ctx, x, k)

@@ -67,7 +67,7 @@ type Registry struct {
 	// that belongs to the ill one may be answered by another.
 	NextOnError bool
 	// PinOrigin refuses tags of a repository from any upstream but its origin, for as long
-	// as that is one of Upstreams.
+	// as that is one of Upstreams and known: origins unused for 90 days are forgotten.
 	PinOrigin bool
 
 	// claims are what Upstreams own, the longest first.

@@ -34,6 +34,22 @@ func TestOriginIsNotForClientsToChoose(t *testing.T) {
 	}
 }
 
+// Nor does who names one by a signature's tag, which has one candidate more.
+func TestOriginIsNotForSignaturesToChoose(t *testing.T) {
+	r := newRig(t, plan{upstreams: []far{{name: "hub"}, {name: "quay"}, {name: "scout"}}, registry: func(reg *catalog.Registry) {
+		reg.Upstreams[1].Referrers = reg.Upstreams[2]
+		reg.Upstreams = reg.Upstreams[:2]
+	}})
+	r.hubs["hub"].AddImage("victim/app", "1", []byte("the right one"))
+	signed := "sha256-" + strings.Repeat("0", 64) + ".sig"
+	evil := r.hubs["quay"].AddImage("victim/app", signed, []byte("evil"))
+	r.pulled(manifestPath("quay.test/victim/app", signed), evil.Manifest)
+	a := r.get("/v2/victim/app/tags/list")
+	if want := `{"name":"victim/app","tags":["1"]}`; string(a.body) != want {
+		t.Errorf("tags: %s, want %s", a.body, want)
+	}
+}
+
 // A tag comes from where it was found, though the repository's origin is another.
 func TestHeldTagIsNotReplacedByTheOrigins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

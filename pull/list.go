@@ -32,8 +32,10 @@ type page struct {
 // would be.
 func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 	order := pg.Route.Candidates
-	if origin := p.origin(ctx, pg.Route); origin != nil {
-		order = []*catalog.Upstream{origin}
+	if len(order) > 1 {
+		if origin, err := p.origin(ctx, pg.Route); err == nil && origin != nil {
+			order = []*catalog.Upstream{origin}
+		}
 	}
 	held, from := p.heldPage(pg, order)
 	at := pointed{from: from, pointer: cache.Pointer{Checked: held.Checked}}
@@ -43,7 +45,11 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 	fl := p.lists.join(pg.key(pg.name), func(ctx context.Context) (listing, error) {
 		ctx, cancel := context.WithTimeout(ctx, askBound)
 		defer cancel()
-		got, err := walk(ctx, p, search{Query: pg.Query, order: order}, pg.ask)
+		home, err := p.pinned(ctx, pg.Query)
+		if err != nil {
+			return listing{}, err
+		}
+		got, err := walk(ctx, p, search{Query: pg.Query, order: order, pinned: home != nil}, pg.ask)
 		if err != nil {
 			return listing{}, err
 		}

@@ -239,7 +239,7 @@ func (p *Puller) digestOrder(ctx context.Context, route catalog.Route, first *ca
 	if first != nil {
 		add(first)
 	}
-	if origin := p.origin(ctx, route); origin != nil {
+	if origin, err := p.origin(ctx, route); err == nil && origin != nil {
 		add(origin)
 	}
 	for _, u := range route.Candidates {

@@ -3,7 +3,6 @@ package pull
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -53,6 +52,7 @@ type Puller struct {
 	metrics  *Metrics
 
 	absences *absences
+	alarms   *alarms
 	limits   *limits
 	lanes    *lanes
 
@@ -75,7 +75,7 @@ func New(o Options) *Puller {
 	return &Puller{
 		contents: o.Contents, index: o.Index,
 		logger: o.Logger, metrics: o.Metrics,
-		absences: newAbsences(), limits: newLimits(), lanes: newLanes(),
+		absences: newAbsences(), alarms: newAlarms(), limits: newLimits(), lanes: newLanes(),
 		tags: newFlights[resolved](w), manifests: newFlights[*Manifest](w),
 		blobs: newFlights[*located](w), lists: newFlights[listing](w),
 		work: w,
@@ -87,6 +87,7 @@ func New(o Options) *Puller {
 func (p *Puller) Close() {
 	p.work.close()
 	p.absences.close()
+	p.alarms.close()
 }
 
 // Query names one thing that a client asks for: a manifest by Tag or by Digest, a blob by
@@ -126,59 +127,6 @@ func (q Query) key(more ...string) string {
 // at is the query's repository at an upstream, as the cache knows it.
 func (q Query) at(u *catalog.Upstream) cache.Repository {
 	return cache.Repository{Upstream: u.ID, Name: q.Route.Repository}
-}
-
-// origin returns the candidate that the repository is known to come from, or nil.
-func (p *Puller) origin(ctx context.Context, route catalog.Route) *catalog.Upstream {
-	id, err := p.index.Origin(ctx, route.Registry.Name, route.Repository)
-	if err != nil {
-		return nil
-	}
-	if i := slices.IndexFunc(route.Candidates, func(u *catalog.Upstream) bool { return u.ID == id }); i >= 0 {
-		return route.Candidates[i]
-	}
-	return nil
-}
-
-// remember makes u, which won a walk for a tag, the repository's origin, unless it has one
-// that still stands. Only a walk over all upstreams of the registry tells: who names one,
-// or a digest, would else choose where others' tags come from.
-func (p *Puller) remember(ctx context.Context, route catalog.Route, u *catalog.Upstream) {
-	if len(route.Candidates) < len(route.Registry.Upstreams) || slices.Contains(route.Sources, u) {
-		return
-	}
-	held := p.origin(ctx, route)
-	if held == u {
-		return
-	}
-	if held != nil {
-		if _, gone := p.absences.repository(held, route.Repository); !gone {
-			return
-		}
-		p.metrics.origin(route.Registry.Name, originFollowed)
-		p.logger.Warn("repository changed its origin",
-			"registry", route.Registry.Name, "repository", route.Repository, "from", held.Name, "to", u.Name)
-	}
-	p.index.PutOrigin(ctx, route.Registry.Name, route.Repository, u.ID)
-}
-
-// pinned is the upstream that the tags of a repository have to come from; nil if any may
-// give them, or none has yet.
-func (p *Puller) pinned(ctx context.Context, route catalog.Route) *catalog.Upstream {
-	if !route.Registry.PinOrigin || len(route.Candidates) < len(route.Registry.Upstreams) {
-		return nil
-	}
-	return p.origin(ctx, route)
-}
-
-// strange refuses a tag that u has and the upstream it has to come from has not.
-func (p *Puller) strange(q Query, home, u *catalog.Upstream) error {
-	p.metrics.origin(q.Route.Registry.Name, originRefused)
-	p.logger.Warn("tag of another upstream refused, the repository is pinned to its origin",
-		"registry", q.Route.Registry.Name, "repository", q.Route.Repository, "tag", q.Tag, "origin", home.Name, "upstream", u.Name)
-	return search{Query: q}.failed(NotFound, []Answer{
-		{home.Name, "not found"}, {u.Name, "not taken from here: the repository comes from " + home.Name + ", and pin_origin is set"},
-	}, 0)
 }
 
 // work owns what goes on behind a request: it gives it a context and waits for its end.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -58,25 +57,11 @@ func late(ctx context.Context, q Query, u *catalog.Upstream, err error) error {
 	return search{Query: q}.failed(Unavailable, []Answer{{u.Name, "no answer in time"}}, 0)
 }
 
-// pointed is what a tag points to at one upstream.
-type pointed struct {
-	from    *catalog.Upstream
-	pointer cache.Pointer
-}
-
-// resolved is a tag that has been found.
-type resolved struct {
-	pointed
-	outcome Outcome
-	detail  string
-	body    []byte // the manifest, when it came along
-}
-
 // lookup finds the first candidate that the tag is known at.
 func (p *Puller) lookup(ctx context.Context, q Query) (pointed, bool) {
-	home := p.pinned(ctx, q.Route)
+	home, err := p.pinned(ctx, q)
 	for _, u := range q.Route.Candidates {
-		if home != nil && home != u && !slices.Contains(q.Route.Sources, u) {
+		if err == nil && home != nil && home != u && !slices.Contains(q.Route.Sources, u) {
 			continue // of the time before it was pinned
 		}
 		if pointer, err := p.index.Pointer(ctx, q.at(u), q.Tag); err == nil {
@@ -84,55 +69,6 @@ func (p *Puller) lookup(ctx context.Context, q Query) (pointed, bool) {
 		}
 	}
 	return pointed{}, false
-}
-
-func (at pointed) age() time.Duration { return max(0, time.Since(at.pointer.Checked)) }
-
-// aheadBound is how far the clock of another replica may be ahead of ours.
-const aheadBound = time.Minute
-
-// ahead tells whether the check was noted by a clock that was wrong: how long ago it was is
-// not known, so that it confirms nothing.
-func (at pointed) ahead() bool { return time.Until(at.pointer.Checked) > aheadBound }
-
-// signature tells whether tag is one that cosign and others push what refers to a digest
-// under: sha256-<hex>, with .sig and the like behind it.
-func signature(tag string) bool {
-	return strings.HasPrefix(tag, "sha256-") || strings.HasPrefix(tag, "sha512-")
-}
-
-// fresh tells whether the tag may be served without asking.
-func (at pointed) fresh(tag string) bool {
-	validity := at.from.Validity
-	if signature(tag) {
-		validity = at.from.ListValidity // signatures, attestations: a list in a tag's clothes
-	}
-	return validity == catalog.Forever || !at.ahead() && at.age() < validity
-}
-
-// stale is at as it is served when err kept us from checking it, or false if it is too old
-// for that or err says that it is gone.
-func (at pointed) stale(err error) (resolved, bool) {
-	if at.from == nil {
-		return resolved{}, false
-	}
-	bound, detail := at.from.MaxStale, "unconfirmed"
-	if e, ok := errors.AsType[*Error](err); ok {
-		if e.gone {
-			return resolved{}, false
-		}
-		switch e.Reason {
-		case NotFound, Denied:
-			return resolved{}, false
-		case Refused:
-			bound, detail = at.from.MaxStaleRefused, "credential-refused"
-		case Limited:
-			detail = "upstream-limited"
-		case Unavailable:
-			detail = "upstream-unavailable"
-		}
-	}
-	return resolved{pointed: at, outcome: Stale, detail: detail}, bound == catalog.Forever || at.age() <= bound
 }
 
 // holds tells whether the content of d is here.
@@ -201,12 +137,15 @@ func patience(u *catalog.Upstream) time.Duration {
 
 // find walks the candidates for a tag and moves the pointer.
 func (p *Puller) find(ctx context.Context, q Query, at pointed, held bool) (resolved, error) {
-	order, again := p.order(q.Route, at)
-	home := p.pinned(ctx, q.Route)
-	if home != nil { // the others are asked for the sake of the alarm alone
-		order = slices.Concat([]*catalog.Upstream{home}, without(order, home))
+	home, err := p.pinned(ctx, q)
+	if err != nil {
+		return resolved{}, err
 	}
-	s := search{Query: q, order: order, known: at.from}
+	order, again := p.order(q.Route, at)
+	if home != nil {
+		order = allowed(order, q, home)
+	}
+	s := search{Query: q, order: order, known: at.from, pinned: home != nil}
 	var gone, kept bool
 	s.missing = func(u *catalog.Upstream) bool {
 		gone = gone || u == at.from
@@ -226,10 +165,10 @@ func (p *Puller) find(ctx context.Context, q Query, at pointed, held bool) (reso
 		p.index.DropPointer(ctx, q.at(at.from), q.Tag)
 	}
 	if err != nil {
+		if home != nil {
+			p.suspect(q, home, err)
+		}
 		return resolved{}, final(err, gone)
-	}
-	if home != nil && home != got.from && !slices.Contains(q.Route.Sources, got.from) {
-		return resolved{}, final(p.strange(q, home, got.from), gone)
 	}
 	pointer := got.value.pointer
 	pointer.Checked, pointer.Ahead = time.Now(), got.ahead
@@ -257,11 +196,6 @@ func (p *Puller) find(ctx context.Context, q Query, at pointed, held bool) (reso
 	p.index.PutPointer(ctx, q.at(r.from), q.Tag, r.pointer)
 	p.remember(ctx, q.Route, r.from)
 	return r, nil
-}
-
-// without is upstreams but u.
-func without(upstreams []*catalog.Upstream, u *catalog.Upstream) []*catalog.Upstream {
-	return slices.DeleteFunc(slices.Clone(upstreams), func(o *catalog.Upstream) bool { return o == u })
 }
 
 // final marks err, if the tag's own upstream said that the tag is gone: then what we hold

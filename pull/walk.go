@@ -20,6 +20,8 @@ type search struct {
 	// known is an upstream that has answered for the repository before, if the caller has
 	// that at hand: the index knows others, as long as its state can be asked.
 	known *catalog.Upstream
+	// pinned: the upstreams in order alone may answer, whatever the registry says.
+	pinned bool
 	// missing, if set, is told of each upstream that does not have it, remembered or just
 	// asked. If it returns true the walk ends there, as if it were found.
 	missing func(u *catalog.Upstream) bool
@@ -68,13 +70,15 @@ func walk[T any](ctx context.Context, p *Puller, s search, ask func(context.Cont
 			return found[T]{}, s.failed(Refused, answers, 0)
 		}
 		ill = s.failed(verdict.reason, nil, verdict.retryAfter)
-		if s.verified || s.Route.Registry.NextOnError {
+		if s.verified || s.Route.Registry.NextOnError && !s.pinned {
 			continue
 		}
 		// Where a tag was found before it has to be found again; else the origin may have it.
 		home := s.known
 		if home == nil {
-			home = p.origin(ctx, s.Route)
+			if origin, err := p.origin(ctx, s.Route); err == nil {
+				home = origin
+			}
 		}
 		next := slices.Index(s.order, home)
 		if next <= i {
