@@ -1,11 +1,14 @@
 package proxy_test
 
 import (
+	"net/http"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/berth-cache/berth/catalog"
 	"github.com/berth-cache/berth/upstream"
+	"github.com/berth-cache/berth/upstream/upstreamtest"
 )
 
 // Nobody who pulls what is held waits for the rate of its upstream.
@@ -37,5 +40,55 @@ func TestHeldDoesNotQueue(t *testing.T) {
 			r.pulled(manifestPath("app", tag), image.Manifest)
 		}
 		r.asked("hub") // they have been confirmed behind
+	})
+}
+
+// Who joins a check waits for it as who began it does: what it takes itself is no sign that
+// the upstream is busy.
+func TestCheckIsNotBusyWithItself(t *testing.T) {
+	for name, limit := range map[string]func(*upstream.Config){
+		"concurrency": func(cfg *upstream.Config) { cfg.Concurrency = 1 },
+		"rate":        func(cfg *upstream.Config) { cfg.Rate = upstream.Rate{Requests: 1, Per: time.Second} },
+	} {
+		for kind, path := range map[string]string{"tag": manifestPath("app", "1"), "list": "/v2/app/tags/list"} {
+			timeless(t, name+", "+kind, func(t *testing.T) {
+				r := newRig(t, plan{upstreams: []far{{name: "hub", client: limit, change: func(u *catalog.Upstream) { u.Validity, u.ListValidity = 0, 0 }}}})
+				r.hubs["hub"].AddImage("app", "1", []byte("one"))
+				old := r.get(path)
+				time.Sleep(time.Hour)
+				two := r.hubs["hub"].AddImage("app", "1", []byte("two"))
+				r.hubs["hub"].Tag("app", "2", two.Digest)
+				r.hubs["hub"].Fail(nil, upstreamtest.Fault{Delay: 100 * time.Millisecond})
+				got := make(chan answer, 2)
+				for range 2 {
+					go func() { got <- r.get(path) }()
+					time.Sleep(50 * time.Millisecond)
+				}
+				for range 2 {
+					if a := <-got; a.StatusCode != http.StatusOK || string(a.body) == string(old.body) {
+						t.Errorf("%s, %s: the old is served though the upstream is well", a.Status, a.Header.Get("Cache-Status"))
+					}
+				}
+			})
+		}
+	}
+}
+
+// Large layers of one client, of which one may run at a time, all arrive.
+func TestLargeLayersTakeTurns(t *testing.T) {
+	timeless(t, "concurrency", func(t *testing.T) {
+		r := newRig(t, plan{upstreams: []far{{name: "hub", client: func(cfg *upstream.Config) { cfg.Concurrency = 2 }}}})
+		image := r.hubs["hub"].AddImage("app", "1", []byte("layer one"), []byte("layer two"), []byte("layer three"))
+		r.pulled(manifestPath("app", "1"), image.Manifest)
+		r.hubs["hub"].Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Delay: 20 * time.Second})
+		var all sync.WaitGroup
+		for _, layer := range image.Layers {
+			all.Go(func() {
+				if a := r.get(blobPath("app", layer)); a.StatusCode != http.StatusOK || a.cut != nil {
+					t.Errorf("%s, cut %v: %s", a.Status, a.cut, a.body)
+				}
+			})
+		}
+		all.Wait()
 	})
 }

@@ -24,8 +24,9 @@ func newFlights[T any](w *work) *flights[T] {
 
 // flight is one piece of work, under way or done.
 type flight[T any] struct {
-	group   *flights[T]
-	began   time.Time
+	group *flights[T]
+	// until is when those stop waiting who have something to fall back on.
+	until   time.Time
 	done    chan struct{}
 	value   T
 	err     error
@@ -36,13 +37,19 @@ type flight[T any] struct {
 // join returns the flight under key, starting it with f if there is none. Every join is
 // followed by one leave.
 func (g *flights[T]) join(key string, f func(ctx context.Context) (T, error)) *flight[T] {
+	return g.check(key, 0, f)
+}
+
+// check is join, of work that those who have something to fall back on wait for until
+// patience is over: whoever starts it says how long that is.
+func (g *flights[T]) check(key string, patience time.Duration, f func(ctx context.Context) (T, error)) *flight[T] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if fl, ok := g.all[key]; ok {
 		fl.waiting++
 		return fl
 	}
-	fl := &flight[T]{group: g, began: time.Now(), done: make(chan struct{}), waiting: 1}
+	fl := &flight[T]{group: g, until: time.Now().Add(patience), done: make(chan struct{}), waiting: 1}
 	g.all[key] = fl
 	if !g.work.start(func(ctx context.Context) { fl.run(ctx, key, f) }) {
 		delete(g.all, key)

@@ -42,7 +42,7 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 	if from != nil && (from.ListValidity == catalog.Forever || at.age() < from.ListValidity) {
 		return listing{held, Origin{Upstream: from.Name, Outcome: Hit, Age: at.age()}}, nil
 	}
-	fl := p.lists.join(pg.key(pg.name), func(ctx context.Context) (listing, error) {
+	fl := p.lists.check(pg.key(pg.name), patience(from), func(ctx context.Context) (listing, error) {
 		ctx, cancel := context.WithTimeout(ctx, askBound)
 		defer cancel()
 		home, err := p.pinned(ctx, pg.Query)
@@ -61,7 +61,7 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 	wait := ctx
 	if _, ok := at.stale(nil); ok {
 		var cancel context.CancelFunc
-		wait, cancel = context.WithDeadline(ctx, fl.began.Add(patience(from)))
+		wait, cancel = context.WithDeadline(ctx, fl.until)
 		defer cancel()
 	}
 	got, err := fl.wait(wait)

@@ -107,7 +107,7 @@ func (p *Puller) resolve(ctx context.Context, q Query, at pointed, held bool) (r
 	if held {
 		mode, q.Head = "check", false // one check serves GET and HEAD
 	}
-	fl := p.tags.join(q.key(mode), func(ctx context.Context) (resolved, error) {
+	fl := p.tags.check(q.key(mode), patience(at.from), func(ctx context.Context) (resolved, error) {
 		ctx, cancel := context.WithTimeout(ctx, askBound)
 		defer cancel()
 		// Another flight may have landed between our look and the start of this one.
@@ -120,15 +120,19 @@ func (p *Puller) resolve(ctx context.Context, q Query, at pointed, held bool) (r
 	if held {
 		if _, ok := at.stale(nil); ok {
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, fl.began.Add(patience(at.from)))
+			ctx, cancel = context.WithDeadline(ctx, fl.until)
 			defer cancel()
 		}
 	}
 	return fl.wait(ctx)
 }
 
-// patience is how long a client with something to fall back on waits for u.
+// patience is how long a client with something to fall back on waits for u, which may be
+// nil. It is to be asked before the work begins, which may take the last place itself.
 func patience(u *catalog.Upstream) time.Duration {
+	if u == nil {
+		return checkBound
+	}
 	if client, ok := u.Client.(Upstream); ok && client.Ailing() {
 		return ailingBound
 	}

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 )
 
@@ -52,7 +53,11 @@ func (a attempt) ask(ctx context.Context) (*http.Response, *Error) {
 			a.log.DebugContext(ctx, "upstream has no content for us", "upstream", a.cfg.Name,
 				"op", a.r.op(), "status", f.status, "code", f.code, "text", f.text)
 		}
-		if !f.unauthorised() || try == maxLogins || l.fresh(mark) {
+		expired := f.unauthorised() && l.expired()
+		switch {
+		case expired && try == maxLogins:
+			return nil, a.failed(ctx, fmt.Errorf("%w before its token expired", ErrQueue))
+		case !f.unauthorised(), try == maxLogins, l.fresh(mark) && !expired:
 			return nil, a.judge(ctx, l, f)
 		}
 		used, other := l, false

@@ -79,14 +79,11 @@ type exchange struct {
 func (b *breaker) enter(t trip) (*exchange, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.vital = b.vital || !t.aside
+	if err := b.refuse(t); err != nil {
+		return nil, err
+	}
 	x := &exchange{breaker: b, began: time.Now(), about: t.repository, extra: t.alone}
-	b.asked = x.began
 	if b.down && !t.goesOn && b.concerns(t.repository) {
-		if b.trial != nil || b.again.After(x.began) {
-			b.owner.metrics.spared(b.owner.upstream)
-			return nil, fmt.Errorf("%w, it is down since %s: %s", ErrDown, b.since.UTC().Format(time.TimeOnly+" UTC"), b.reason)
-		}
 		b.trial = x
 	}
 	b.running++
@@ -99,6 +96,24 @@ func (b *breaker) enter(t trip) (*exchange, error) {
 // concerns tells whether the failures say anything about a repository. mu is held.
 func (b *breaker) concerns(repository string) bool {
 	return b.various || b.only == "" || b.only == repository
+}
+
+// look returns ErrDown for a trip that could not begin an exchange now.
+func (b *breaker) look(t trip) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.refuse(t)
+}
+
+// refuse is look. mu is held.
+func (b *breaker) refuse(t trip) error {
+	now := time.Now()
+	b.vital, b.asked = b.vital || !t.aside, now
+	if !b.down || t.goesOn || !b.concerns(t.repository) || b.trial == nil && !b.again.After(now) {
+		return nil
+	}
+	b.owner.metrics.spared(b.owner.upstream)
+	return fmt.Errorf("%w, it is down since %s: %s", ErrDown, b.since.UTC().Format(time.TimeOnly+" UTC"), b.reason)
 }
 
 // late is when an exchange has had no answer for a while.

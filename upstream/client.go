@@ -161,7 +161,7 @@ func (c *Client) trip(r Request, l login) trip {
 	t := trip{
 		method: r.Method, url: r.url(c.base), header: h,
 		blob: r.Kind == KindBlob && r.Method == http.MethodGet, alone: r.Length > 0,
-		goesOn: r.Offset > 0, repository: r.Repository, aside: r.Kind == KindBlob,
+		goesOn: r.Offset > 0, repository: r.Repository, aside: r.Kind == KindBlob, rank: first,
 	}
 	switch {
 	case r.Check:

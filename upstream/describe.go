@@ -31,7 +31,7 @@ func (c *Client) cause(err error) string {
 		}
 		return addr.Error()
 	}
-	for _, own := range []error{errForeignRealm, errRedirect, errProxy, ErrClosed, ErrDown, errQueue, ErrTooLarge, ErrStalled, errAnswer} {
+	for _, own := range []error{errForeignRealm, errRedirect, errProxy, ErrClosed, ErrDown, ErrQueue, ErrTooLarge, ErrStalled, errAnswer} {
 		if errors.Is(err, own) {
 			return ownText(err)
 		}

@@ -81,3 +81,6 @@ func (c *Client) URL(r Request) string { return r.url(c.base).String() }
 
 // ReadRateLimit reads the headers about a limit.
 func ReadRateLimit(h http.Header) (RateLimit, bool) { return readRateLimit(h) }
+
+// Lost tells whether a token service that failed like this is forgotten.
+func Lost(err error) bool { return lost(&tokenError{host: "auth.example.com", err: err}) }

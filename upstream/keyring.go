@@ -92,6 +92,10 @@ type login struct {
 // be no better.
 func (l login) fresh(mark uint64) bool { return l.grant.errand > mark }
 
+// expired says that the token has expired since it was chosen, in a queue: that it is
+// refused says nothing.
+func (l login) expired() bool { return l.grant.value != "" && time.Now().After(l.grant.expires) }
+
 // mark is a point in the order of questions to the token service.
 func (k *keyring) mark() uint64 {
 	k.mu.Lock()

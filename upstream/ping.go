@@ -25,5 +25,5 @@ func (c *Client) ping(ctx context.Context, authorization string) (*http.Response
 	if authorization != "" {
 		h.Set("Authorization", authorization)
 	}
-	return c.send(ctx, trip{method: http.MethodGet, url: &url.URL{Scheme: c.base.Scheme, Host: c.base.Host, Path: "/v2/"}, header: h})
+	return c.send(ctx, trip{method: http.MethodGet, url: &url.URL{Scheme: c.base.Scheme, Host: c.base.Host, Path: "/v2/"}, header: h, rank: logins})
 }

@@ -223,16 +223,8 @@ func (e *hopError) Unwrap() error { return e.err }
 // roundTrip sends one request, through the egress proxy if that is set. The answer's body
 // breaks when it makes no progress.
 func (c *Client) roundTrip(ctx context.Context, t trip) (*http.Response, error) {
-	leave := func() {}
-	if sameOrigin(t.url, c.base) {
-		var err error
-		if leave, err = c.queue(ctx, t); err != nil {
-			return nil, &hopError{host: t.url.Host, err: err}
-		}
-	}
-	x, err := c.hosts.of(t.service(t.url.Host), t.tokens || t.url.Host == c.base.Host).enter(t)
+	turn, x, err := c.begin(ctx, t)
 	if err != nil {
-		leave()
 		return nil, &hopError{host: t.url.Host, err: err}
 	}
 	caller := ctx
@@ -241,7 +233,7 @@ func (c *Client) roundTrip(ctx context.Context, t trip) (*http.Response, error) 
 	end := func(cause error) {
 		cancel(cause)
 		release()
-		leave()
+		turn.end()
 	}
 	resp, err := c.sendOne(ctx, transport, t)
 	x.end(caller, resp, err, c.cause)
@@ -253,14 +245,35 @@ func (c *Client) roundTrip(ctx context.Context, t trip) (*http.Response, error) 
 	return resp, nil
 }
 
-// queue waits until the limits of the configuration let the trip begin.
-func (c *Client) queue(ctx context.Context, t trip) (leave func(), err error) {
+// begin waits until the limits of the configuration let the trip begin, unless its host is
+// down: then nobody waits for that to be told.
+func (c *Client) begin(ctx context.Context, t trip) (*turn, *exchange, error) {
+	service, ours := t.service(t.url.Host), t.tokens || t.url.Host == c.base.Host
+	if err := c.hosts.of(service, ours).look(t); err != nil {
+		return nil, nil, err
+	}
+	var own *turn
+	if sameOrigin(t.url, c.base) {
+		var err error
+		if own, err = c.queue(ctx, t); err != nil {
+			return nil, nil, err
+		}
+	}
+	x, err := c.hosts.of(service, ours).enter(t)
+	if err != nil {
+		own.unused()
+		return nil, nil, err
+	}
+	return own, x, nil
+}
+
+func (c *Client) queue(ctx context.Context, t trip) (*turn, error) {
 	began := time.Now()
-	leave, err = c.gate.enter(ctx, t.rank, t.alone)
+	own, err := c.gate.enter(ctx, t.rank, t.alone)
 	if waited := time.Since(began); waited > 0 && c.gate != nil {
 		c.cfg.Metrics.queued(c.cfg.Name, waited)
 	}
-	return leave, err
+	return own, err
 }
 
 func (c *Client) sendOne(ctx context.Context, transport *http.Transport, t trip) (*http.Response, error) {

@@ -17,7 +17,8 @@ import (
 const (
 	// maxTokenBytes bounds a token service's answer.
 	maxTokenBytes = 64 << 10
-	// tokenTimeout bounds one question to a token service with all its tries.
+	// tokenTimeout bounds one question to a token service with all its tries, beside what
+	// the upstream's own limits make it wait.
 	tokenTimeout = 30 * time.Second
 	// defaultExpiry is what the token specification says when expires_in is missing.
 	defaultExpiry = 60 * time.Second
@@ -56,15 +57,20 @@ func refused(err error) bool {
 
 // lost says that a token service did not do its work, so that it may be the wrong one.
 func lost(err error) bool {
+	for _, unasked := range []error{ErrDown, ErrQueue, context.Canceled} {
+		if errors.Is(err, unasked) {
+			return false
+		}
+	}
 	e, ok := errors.AsType[*tokenError](err)
-	return ok && !errors.Is(err, ErrDown) && !e.denied() && e.fault.status != http.StatusTooManyRequests
+	return ok && !e.denied() && e.fault.status != http.StatusTooManyRequests
 }
 
 // fetchToken asks the token service once, whoever waits for it. An empty scope asks
 // whether the login is right.
 func (k *keyring) fetchToken(ctx context.Context, s scheme, scope string) (grant, error) {
 	c := k.client
-	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
+	ctx, cancel := context.WithTimeout(ctx, tokenTimeout+c.gate.patience())
 	defer cancel()
 	secret, err := k.secret(ctx)
 	if err != nil {
@@ -116,7 +122,7 @@ func tokenURL(s scheme, scope string) *url.URL {
 func (c *Client) askToken(ctx context.Context, u *url.URL, secret authn.AuthConfig) (grant, error) {
 	h := http.Header{}
 	h.Set("Accept", "application/json")
-	t := trip{method: http.MethodGet, url: u, header: h, tokens: true, allow: c.checkTokenHop(secret)}
+	t := trip{method: http.MethodGet, url: u, header: h, tokens: true, rank: logins, allow: c.checkTokenHop(secret)}
 	q := u.Query()
 	if secret.IdentityToken != "" {
 		q.Set("grant_type", "refresh_token")

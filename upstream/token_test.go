@@ -345,3 +345,21 @@ func TestTokenServiceMoves(t *testing.T) {
 		}
 	})
 }
+
+// TestLostTokenService: it is looked for anew after what is its own failure.
+func TestLostTokenService(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want bool
+	}{
+		{errAny, true},
+		{context.DeadlineExceeded, true},
+		{fmt.Errorf("it: %w", context.Canceled), false},
+		{fmt.Errorf("it: %w", upstream.ErrQueue), false},
+		{fmt.Errorf("it: %w", upstream.ErrDown), false},
+	} {
+		if got := upstream.Lost(test.err); got != test.want {
+			t.Errorf("%v: %t", test.err, got)
+		}
+	}
+}
