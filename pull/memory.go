@@ -2,6 +2,7 @@ package pull
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -79,41 +80,43 @@ func later(t time.Time, d time.Duration) time.Time {
 }
 
 // limits remembers which upstreams asked to be left alone, and until when: altogether, or
-// with pulls, which is a matter of the accounts that a client has.
+// with pulls.
 type limits struct {
 	mu    sync.Mutex // guards both
-	until map[string]time.Time
-	pulls map[string]pullLimit
+	until map[client]time.Time
+	pulls map[client]time.Time
 }
 
-type pullLimit struct {
-	until time.Time
-	epoch int
+// client is who was asked to leave an upstream alone. Another may have another account,
+// another address or another way there.
+type client struct {
+	upstream string
+	epoch    int
 }
+
+func clientOf(u *catalog.Upstream) client { return client{u.ID, u.Epoch} }
 
 func newLimits() *limits {
-	return &limits{until: map[string]time.Time{}, pulls: map[string]pullLimit{}}
+	return &limits{until: map[client]time.Time{}, pulls: map[client]time.Time{}}
 }
 
 func (l *limits) learn(u *catalog.Upstream, what upstream.Limit, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	known := l.until
 	if what == upstream.PullLimit {
-		l.pulls[u.ID] = pullLimit{time.Now().Add(wait), u.Epoch}
-		return
+		known = l.pulls
 	}
-	l.until[u.ID] = time.Now().Add(wait)
+	now := time.Now()
+	maps.DeleteFunc(known, func(_ client, until time.Time) bool { return !until.After(now) })
+	known[clientOf(u)] = now.Add(wait)
 }
 
 // left is how long u still wants to be left alone; zero or less: not at all.
 func (l *limits) left(u *catalog.Upstream) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at, ok := l.until[u.ID]
-	if !ok {
-		return 0
-	}
-	return time.Until(at)
+	return remaining(l.until, u)
 }
 
 // pull is how long u does not want to be pulled from: that is what GETs of manifests are.
@@ -123,11 +126,15 @@ func (l *limits) pull(u *catalog.Upstream, r upstream.Request) time.Duration {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	limit, ok := l.pulls[u.ID]
-	if !ok || limit.epoch != u.Epoch {
+	return remaining(l.pulls, u)
+}
+
+func remaining(known map[client]time.Time, u *catalog.Upstream) time.Duration {
+	until, ok := known[clientOf(u)]
+	if !ok {
 		return 0
 	}
-	return time.Until(limit.until)
+	return time.Until(until)
 }
 
 // limited is the answer of an upstream that is not asked, since it wants to be left alone.
