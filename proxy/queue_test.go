@@ -92,3 +92,31 @@ func TestLargeLayersTakeTurns(t *testing.T) {
 		all.Wait()
 	})
 }
+
+// Nor does what nobody waits for hold up those who have nothing: a held list is a check.
+func TestHeldListsQueueBehind(t *testing.T) {
+	timeless(t, "rate", func(t *testing.T) {
+		r := newRig(t, plan{upstreams: []far{{
+			name: "hub", client: func(cfg *upstream.Config) { cfg.Rate = upstream.Rate{Requests: 1, Per: 2 * time.Second} },
+		}}})
+		hub := r.hubs["hub"]
+		image := hub.AddImage("app", "1", []byte("layer"))
+		cold := hub.AddImage("app", "2", []byte("another"))
+		lists := []string{"/v2/app/tags/list", referrersPath("app", image.Digest)}
+		for _, path := range lists {
+			r.get(path)
+		}
+		time.Sleep(time.Hour)
+		r.do("HEAD", manifestPath("app", "1")) // whose turn it is
+		hub.Reset()
+		for _, path := range lists {
+			if a := r.get(path); a.StatusCode != 200 {
+				t.Errorf("%s: %s", path, a.Status)
+			}
+		}
+		r.pulled(manifestPath("app", "2"), cold.Manifest)
+		r.asked("hub", "GET manifest app:2")
+		time.Sleep(10 * time.Second)
+		r.asked("hub", "GET tags app", "GET referrers app@"+short(image.Digest))
+	})
+}

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -366,8 +367,8 @@ func TestReferrersElsewhereIll(t *testing.T) {
 		"down":    {func(r *rig) { r.hubs["scout"].Stop() }, "upstream-unavailable", failed(503, "UNAVAILABLE", "unavailable", "5")},
 		"refuses": {func(r *rig) { r.hubs["scout"].RequireToken("me", "another") }, "upstream-unavailable", failed(503, "UNAVAILABLE", "unavailable", "5")},
 		"limits": {
-			func(r *rig) { r.hubs["scout"].Fail(nil, refusal(429, "TOOMANYREQUESTS")) }, "upstream-unavailable",
-			failed(503, "UNAVAILABLE", "unavailable", "60"),
+			func(r *rig) { r.hubs["scout"].Fail(nil, refusal(429, "TOOMANYREQUESTS")) }, "upstream-limited",
+			failed(429, "TOOMANYREQUESTS", "limited", "60"),
 		},
 	} {
 		timeless(t, name, func(t *testing.T) {
@@ -389,4 +390,62 @@ func TestReferrersElsewhereIll(t *testing.T) {
 			r.pulled(manifestPath("app", "1"), image.Manifest)
 		})
 	}
+}
+
+// A source that wants fewer requests is left alone, and nobody else is taken for it.
+func TestReferrersElsewhereLimited(t *testing.T) {
+	timeless(t, "limited", func(t *testing.T) {
+		var said strings.Builder
+		p := sourced()
+		p.log = &said
+		r := newRig(t, p)
+		hub, scout := r.hubs["hub"], r.hubs["scout"]
+		image := hub.AddImage("app", "1", []byte("layer"))
+		scout.Fail(nil, upstreamtest.Fault{Status: 429, Header: http.Header{"Retry-After": {"600"}}})
+		for i := range 3 {
+			a := r.get(referrersPath("app", image.Digest))
+			r.tells(a, failed(429, "TOOMANYREQUESTS", "limited", seconds(10*time.Minute-time.Duration(i)*time.Minute)))
+			if !strings.Contains(string(a.body), "hub: its referrers at scout: ") {
+				t.Errorf("told %s", a.body)
+			}
+			time.Sleep(time.Minute)
+		}
+		r.asked("scout", "GET referrers app@"+short(image.Digest))
+		r.pulled(manifestPath("app", "1"), image.Manifest) // hub has said no such thing
+		scout.Mend()
+		time.Sleep(10 * time.Minute)
+		r.lists(r.get(referrersPath("app", image.Digest)), "")
+		scout.Fail(nil, upstreamtest.Fault{Status: 418})
+		r.get(referrersPath("app", hub.AddImage("app", "2").Digest))
+		if !strings.Contains(said.String(), `msg="upstream is ill" upstream=scout`) || strings.Contains(said.String(), "upstream=hub") {
+			t.Errorf("logged %s", said.String())
+		}
+	})
+}
+
+// Once a source is known to be ill, nobody waits for it who has a list.
+func TestReferrersElsewhereAreNotWaitedFor(t *testing.T) {
+	timeless(t, "slow", func(t *testing.T) {
+		r := newRig(t, sourced())
+		hub, scout := r.hubs["hub"], r.hubs["scout"]
+		var paths []string
+		for i := range 12 {
+			image := hub.AddImage("app", fmt.Sprint(i), fmt.Append(nil, i))
+			scout.AddReferrer("app", sbom, image)
+			paths = append(paths, referrersPath("app", image.Digest))
+			r.lists(r.get(paths[i]), "", sbom)
+		}
+		time.Sleep(time.Hour)
+		scout.Fail(nil, upstreamtest.Fault{Delay: 20 * time.Second})
+		var took time.Duration
+		for _, path := range paths {
+			began := time.Now()
+			r.lists(r.get(path), "", sbom)
+			took = time.Since(began)
+			time.Sleep(30 * time.Second)
+		}
+		if took > 50*time.Millisecond {
+			t.Errorf("the last waited for %s", took)
+		}
+	})
 }

@@ -68,6 +68,8 @@ type plan struct {
 	dir string
 	// store is put between the contents and the disk.
 	store func(store.Store) store.Store
+	// log, if set, is written to as well.
+	log io.Writer
 	// options changes what the handler is made of.
 	options func(*proxy.Options)
 }
@@ -134,7 +136,11 @@ func (r *rig) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 // start assembles a Berth over the rig's folder.
 func (r *rig) start() {
 	r.tb.Helper()
-	logger := slog.New(slog.NewTextHandler(testLog{r.tb}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	var log io.Writer = testLog{r.tb}
+	if r.plan.log != nil {
+		log = io.MultiWriter(log, r.plan.log)
+	}
+	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	facts, closeFacts := r.openState()
 	disk, err := store.OpenDisk(filepath.Join(r.dir, "content"), store.DiskOptions{Logger: logger})
 	check(r.tb, err)

@@ -22,8 +22,23 @@ type listing struct {
 type page struct {
 	Query
 	name string
-	// ask gets the page from one upstream; its error is an *upstream.Error.
-	ask func(ctx context.Context, u *catalog.Upstream) (cache.List, error)
+	// ask gets the page from one upstream; its error is an *upstream.Error. held: there is a
+	// page to fall back on.
+	ask func(ctx context.Context, u *catalog.Upstream, held bool) (cache.List, error)
+	// parts, if set, is from where else a part of u's page comes; nil if all is u's.
+	parts func(u *catalog.Upstream) *catalog.Upstream
+}
+
+// patience is how long a client waits for a page that u, which may be nil, gave before to
+// be renewed.
+func (pg page) patience(u *catalog.Upstream) time.Duration {
+	wait := patience(u)
+	if u != nil && pg.parts != nil {
+		if source := pg.parts(u); source != nil {
+			wait = min(wait, patience(source))
+		}
+	}
+	return wait
 }
 
 // list answers with a page whole from one upstream: the repository's origin, or the first
@@ -42,14 +57,16 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 	if from != nil && (from.ListValidity == catalog.Forever || at.age() < from.ListValidity) {
 		return listing{held, Origin{Upstream: from.Name, Outcome: Hit, Age: at.age()}}, nil
 	}
-	fl := p.lists.check(pg.key(pg.name), patience(from), func(ctx context.Context) (listing, error) {
+	_, usable := at.stale(nil)
+	fl := p.lists.check(pg.key(pg.name), pg.patience(from), func(ctx context.Context) (listing, error) {
 		ctx, cancel := context.WithTimeout(ctx, askBound)
 		defer cancel()
 		home, err := p.pinned(ctx, pg.Query)
 		if err != nil {
 			return listing{}, err
 		}
-		got, err := walk(ctx, p, search{Query: pg.Query, order: order, pinned: home != nil}, pg.ask)
+		got, err := walk(ctx, p, search{Query: pg.Query, order: order, pinned: home != nil},
+			func(ctx context.Context, u *catalog.Upstream) (cache.List, error) { return pg.ask(ctx, u, usable) })
 		if err != nil {
 			return listing{}, err
 		}
@@ -59,7 +76,7 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 	})
 	defer fl.leave()
 	wait := ctx
-	if _, ok := at.stale(nil); ok {
+	if usable {
 		var cancel context.CancelFunc
 		wait, cancel = context.WithDeadline(ctx, fl.until)
 		defer cancel()

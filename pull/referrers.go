@@ -31,14 +31,16 @@ func (p *Puller) Referrers(ctx context.Context, q Query, query string) (*Referre
 	name := "referrers/" + q.Digest.String() + "?" + query
 	got, err := p.list(ctx, page{
 		Query: q, name: name,
-		ask: func(ctx context.Context, u *catalog.Upstream) (cache.List, error) {
+		ask: func(ctx context.Context, u *catalog.Upstream, held bool) (cache.List, error) {
+			asked := referrersQuery{q, query, held}
 			if source := u.SourceFor(q.Route.Repository); source != nil {
-				if l, found, err := p.askSource(ctx, source, q, query); found || err != nil {
+				if l, found, err := p.askSource(ctx, source, asked); found || err != nil {
 					return l, err
 				}
 			}
-			return p.askReferrers(ctx, u, q, query)
+			return p.askReferrers(ctx, u, asked)
 		},
+		parts: func(u *catalog.Upstream) *catalog.Upstream { return u.SourceFor(q.Route.Repository) },
 	})
 	if e, ok := errors.AsType[*Error](err); ok && e.Reason == NotFound && !e.Repository {
 		got, err = listing{List: emptyIndex(), Origin: Origin{Outcome: Miss}}, nil
@@ -49,11 +51,33 @@ func (p *Puller) Referrers(ctx context.Context, q Query, query string) (*Referre
 	return &Referrers{Origin: got.Origin, Body: got.Body, Filters: got.Filters, Next: got.Next}, nil
 }
 
+// referrersQuery is what is asked of one upstream: raw is the query of the request, held that
+// there is a list to fall back on.
+type referrersQuery struct {
+	Query
+	raw  string
+	held bool
+}
+
+// sourceError is the trouble of a source of referrers, which is not the upstream's that is
+// asked for them.
+type sourceError struct {
+	source *catalog.Upstream
+	err    error
+}
+
+func (e *sourceError) Error() string { return e.err.Error() }
+
+func (e *sourceError) Unwrap() error { return e.err }
+
 // askSource asks a source of referrers, and tells whether it knows any. What it keeps to
 // itself, or does not have, is for the upstream to say; its trouble is trouble with the
 // list, as a list that lacks its part is no answer.
-func (p *Puller) askSource(ctx context.Context, source *catalog.Upstream, q Query, query string) (l cache.List, found bool, err error) {
-	l, err = p.askReferrers(ctx, source, q, query)
+func (p *Puller) askSource(ctx context.Context, source *catalog.Upstream, q referrersQuery) (l cache.List, found bool, err error) {
+	if wait := p.limits.left(source); wait > 0 {
+		return l, false, &sourceError{source, limited(source, upstream.RequestLimit, wait)}
+	}
+	l, err = p.askReferrers(ctx, source, q)
 	if err == nil {
 		var doc document
 		return l, json.Unmarshal(l.Body, &doc) == nil && len(doc.Manifests) > 0, nil
@@ -61,20 +85,19 @@ func (p *Puller) askSource(ctx context.Context, source *catalog.Upstream, q Quer
 	e, failed := errors.AsType[*upstream.Error](err)
 	switch {
 	case !failed:
-		return l, false, err
 	case e.Class == upstream.NotHere, e.Class == upstream.Denied:
 		return l, false, nil
 	case e.Class == upstream.Refused:
-		p.alarm(search{Query: q}, source, err)
+		p.alarm(search{Query: q.Query}, source, err)
+		own := *e // not the upstream's own credential
+		own.Class, err = upstream.Unavailable, &own
 	}
-	own := *e // not the upstream's own credential, nor its limit
-	own.Class = upstream.Unavailable
-	return l, false, &own
+	return l, false, &sourceError{source, err}
 }
 
-func (p *Puller) askReferrers(ctx context.Context, u *catalog.Upstream, q Query, query string) (cache.List, error) {
+func (p *Puller) askReferrers(ctx context.Context, u *catalog.Upstream, q referrersQuery) (cache.List, error) {
 	l, err := p.readList(ctx, u, upstream.Request{
-		Kind: upstream.KindReferrers, Repository: q.Route.Repository, Reference: q.Digest.String(), Query: query,
+		Kind: upstream.KindReferrers, Repository: q.Route.Repository, Reference: q.Digest.String(), Query: q.raw, Check: q.held,
 	})
 	e, failed := errors.AsType[*upstream.Error](err)
 	switch {
@@ -88,7 +111,7 @@ func (p *Puller) askReferrers(ctx context.Context, u *catalog.Upstream, q Query,
 	case !failed || e.Class != upstream.NotHere || e.Repository:
 		return l, err
 	}
-	return p.fallback(ctx, u, q, query)
+	return p.fallback(ctx, u, q)
 }
 
 // fallbackHex is how much of a digest the fallback tag has: a sha512 would be no tag.
@@ -96,14 +119,14 @@ const fallbackHex = 64
 
 // fallback makes a list of referrers from the tag that clients push where the API is
 // missing: <algorithm>-<hex>, which is an index of them.
-func (p *Puller) fallback(ctx context.Context, u *catalog.Upstream, q Query, query string) (cache.List, error) {
+func (p *Puller) fallback(ctx context.Context, u *catalog.Upstream, q referrersQuery) (cache.List, error) {
 	hex := q.Digest.Encoded()
 	tag := q.Digest.Algorithm().String() + "-" + hex[:min(len(hex), fallbackHex)]
 	m, err := p.fetch(ctx, u, manifestRef{q.at(u), tag, ""})
 	if e, ok := errors.AsType[*upstream.Error](err); ok && e.Class == upstream.NotHere && !e.Repository {
 		// Without API and tag nothing refers to the digest here, but is "here" right?
 		if len(q.Route.Candidates) > 1 && !p.index.Known(ctx, q.at(u)) {
-			if _, err := p.confirm(ctx, u, q, cache.Manifest); err != nil {
+			if _, err := p.confirm(ctx, u, q.Query, cache.Manifest); err != nil {
 				return cache.List{}, err
 			}
 		}
@@ -117,7 +140,7 @@ func (p *Puller) fallback(ctx context.Context, u *catalog.Upstream, q Query, que
 		return emptyIndex(), nil
 	}
 	l := cache.List{MediaType: ocispec.MediaTypeImageIndex}
-	if wanted, err := url.ParseQuery(query); err == nil && wanted.Has("artifactType") {
+	if wanted, err := url.ParseQuery(q.raw); err == nil && wanted.Has("artifactType") {
 		l.Filters = "artifactType"
 		index.Manifests = slices.DeleteFunc(index.Manifests, func(d ocispec.Descriptor) bool {
 			return !slices.Contains(wanted["artifactType"], d.ArtifactType)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -197,8 +198,10 @@ func (p *Puller) find(ctx context.Context, q Query, at pointed, held bool) (reso
 	case r.body != nil && !p.holds(ctx, r.pointer.Digest):
 		r.outcome = Unstored
 	}
+	var wait sync.WaitGroup // side by side, as a state that hangs takes a second for each
+	wait.Go(func() { p.remember(ctx, q.Route, r.from) })
 	p.index.PutPointer(ctx, q.at(r.from), q.Tag, r.pointer)
-	p.remember(ctx, q.Route, r.from)
+	wait.Wait()
 	return r, nil
 }
 

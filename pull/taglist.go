@@ -55,9 +55,9 @@ func (p *Puller) Tags(ctx context.Context, q Query, want TagPage) (*TagList, err
 	}
 	got, err := p.list(ctx, page{
 		Query: q, name: "tags?" + asked.query(),
-		ask: func(ctx context.Context, u *catalog.Upstream) (cache.List, error) {
+		ask: func(ctx context.Context, u *catalog.Upstream, held bool) (cache.List, error) {
 			l, err := p.readList(ctx, u, upstream.Request{
-				Kind: upstream.KindTags, Repository: q.Route.Repository, Query: asked.query(),
+				Kind: upstream.KindTags, Repository: q.Route.Repository, Query: asked.query(), Check: held,
 			})
 			if err != nil {
 				return l, err

@@ -149,6 +149,11 @@ type verdict struct {
 // judge says what u's failure means. That u wants fewer requests is all that it remembers;
 // note keeps the rest.
 func (p *Puller) judge(ctx context.Context, s search, u *catalog.Upstream, err error) verdict {
+	if part, ok := errors.AsType[*sourceError](err); ok {
+		v := p.judge(ctx, s, part.source, part.err)
+		v.said = "its referrers at " + part.source.Name + ": " + v.said
+		return v
+	}
 	e, ok := errors.AsType[*upstream.Error](err)
 	if !ok {
 		said := "cannot be asked"
