@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -93,7 +94,7 @@ func TestLargeLayersTakeTurns(t *testing.T) {
 	})
 }
 
-// Nor does what nobody waits for hold up those who have nothing: a held list is a check.
+// The check of a held list, which nobody waits for, holds up nobody who has nothing.
 func TestHeldListsQueueBehind(t *testing.T) {
 	timeless(t, "rate", func(t *testing.T) {
 		r := newRig(t, plan{upstreams: []far{{
@@ -118,5 +119,41 @@ func TestHeldListsQueueBehind(t *testing.T) {
 		r.asked("hub", "GET manifest app:2")
 		time.Sleep(10 * time.Second)
 		r.asked("hub", "GET tags app", "GET referrers app@"+short(image.Digest))
+	})
+}
+
+// That our own queue is full says nothing of the upstream: it is not called ill, and no name
+// goes elsewhere for it.
+func TestFullQueueIsNobodysIllness(t *testing.T) {
+	timeless(t, "full", func(t *testing.T) {
+		var said strings.Builder
+		r := newRig(t, plan{
+			upstreams: []far{
+				{name: "corp", client: func(cfg *upstream.Config) { cfg.Concurrency, cfg.StallTimeout = 1, time.Hour }},
+				{name: "hub"},
+			},
+			registry: func(reg *catalog.Registry) { reg.NextOnError = true },
+			log:      &said,
+		})
+		ours := r.hubs["corp"].AddImage("app", "1", []byte("ours"))
+		r.hubs["corp"].AddImage("app", "2", []byte("our two"))
+		r.hubs["hub"].AddImage("app", "2", []byte("evil"))
+		r.pulled(manifestPath("app", "1"), ours.Manifest)
+		release := make(chan struct{})
+		r.hubs["corp"].Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Release: release, StallAfter: 1})
+		blob := make(chan answer)
+		go func() { blob <- r.get(blobPath("app", ours.Layers[0])) }()
+		time.Sleep(time.Second)
+		a := r.get(manifestPath("app", "2"))
+		r.tells(a, failed(503, "UNAVAILABLE", "unavailable", "5"))
+		if !strings.Contains(string(a.body), "its turn did not come") {
+			t.Errorf("told %s", a.body)
+		}
+		close(release)
+		<-blob
+		r.asked("hub")
+		if said.String() != "" {
+			t.Errorf("logged %s", said.String())
+		}
 	})
 }

@@ -70,7 +70,7 @@ func walk[T any](ctx context.Context, p *Puller, s search, ask func(context.Cont
 			return found[T]{}, s.failed(Refused, answers, 0)
 		}
 		ill = s.failed(verdict.reason, nil, verdict.retryAfter)
-		if s.verified || s.Route.Registry.NextOnError && !s.pinned {
+		if s.verified || s.Route.Registry.NextOnError && !s.pinned && !errors.Is(err, upstream.ErrQueue) {
 			continue
 		}
 		// Where a tag was found before it has to be found again; else the origin may have it.
@@ -183,8 +183,8 @@ func (p *Puller) judge(ctx context.Context, s search, u *catalog.Upstream, err e
 		p.limits.learn(u, e.Limit, e.RetryAfter)
 	default:
 		v.reason = Unavailable
-		if errors.Is(err, upstream.ErrDown) {
-			break // which has been told
+		if errors.Is(err, upstream.ErrDown) || errors.Is(err, upstream.ErrQueue) {
+			break // the one has been told, the other is no illness
 		}
 		p.logger.Warn("upstream is ill", "upstream", u.Name, "error", err)
 	}
