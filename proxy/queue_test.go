@@ -79,9 +79,11 @@ func TestCheckIsNotBusyWithItself(t *testing.T) {
 func TestLargeLayersTakeTurns(t *testing.T) {
 	timeless(t, "concurrency", func(t *testing.T) {
 		r := newRig(t, plan{upstreams: []far{{name: "hub", client: func(cfg *upstream.Config) { cfg.Concurrency = 2 }}}})
-		image := r.hubs["hub"].AddImage("app", "1", []byte("layer one"), []byte("layer two"), []byte("layer three"))
+		image := r.hubs["hub"].AddImage("app", "1", []byte("layer one"), []byte("layer two"))
 		r.pulled(manifestPath("app", "1"), image.Manifest)
-		r.hubs["hub"].Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Delay: 20 * time.Second})
+		release := make(chan struct{})
+		r.hubs["hub"].Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Times: 1, Delay: 25 * time.Second, StallAfter: 3, Release: release})
+		time.AfterFunc(50*time.Second, func() { close(release) })
 		var all sync.WaitGroup
 		for _, layer := range image.Layers {
 			all.Go(func() {

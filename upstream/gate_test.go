@@ -294,6 +294,7 @@ func TestDownDoesNotQueue(t *testing.T) {
 		if times := told(40); len(times) != 1 {
 			t.Errorf("those who waited when it went down were told after %v; want all at once", times)
 		}
+		refused(t, p.client, blob("a", string(p.AddBlob("a", []byte("layer"))), 1)) // who goes on has the next turn
 		began = time.Now()
 		if times := told(40); len(times) != 1 || !times[0] {
 			t.Errorf("those who came later were told after %v; want at once", times)
