@@ -12,6 +12,16 @@ type Rate struct {
 	Per      time.Duration
 }
 
+// String is the rate as it is written: 100/m.
+func (r Rate) String() string {
+	for unit, per := range rateUnits {
+		if per == r.Per {
+			return strconv.Itoa(r.Requests) + "/" + unit
+		}
+	}
+	return "none"
+}
+
 var rateUnits = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}
 
 // rate reads a number in a time: 1/s, 100/m, 5000/h.

@@ -10,6 +10,8 @@ import (
 type Report struct {
 	// Err is why it cannot be used as it is configured; nil if it can.
 	Err *Error
+	// Odd: it answers with a web page that it has no /v2/, as no registry does.
+	Odd bool
 	// Latency is the time to its first answer, name lookup and connection included; 0 if
 	// there was none.
 	Latency time.Duration
@@ -58,7 +60,11 @@ func (c *Client) Probe(ctx context.Context) Report {
 				r.Err = err
 			}
 		}
-	case f.status >= 500, f.status == http.StatusTooManyRequests, f.html && f.status != http.StatusNotFound:
+	case f.html && f.status == http.StatusNotFound:
+		r.Odd = true
+	case f.html && f.status == http.StatusOK:
+		r.Err = a.fail(a.r, Unavailable, "answered with a web page; it is no registry, or a portal is in the way")
+	case f.status >= 500, f.status == http.StatusTooManyRequests, f.html:
 		r.Err = a.judge(ctx, login{}, f)
 	}
 	return r

@@ -68,6 +68,9 @@ func TestProbe(t *testing.T) {
 		"limited": {func(r *upstreamtest.Registry) {
 			r.Fail(nil, upstreamtest.Fault{Status: 429, Header: http.Header{"Retry-After": {"7"}}})
 		}, nil, nil, "r.example.com: too many requests; wait 7s", []string{"GET other /v2/"}},
+		"a portal that welcomes": {func(r *upstreamtest.Registry) {
+			r.Fail(nil, upstreamtest.Fault{Status: 200, Body: []byte("<html>"), MediaType: "text/html"})
+		}, nil, nil, "r.example.com: answered with a web page; it is no registry, or a portal is in the way", []string{"GET other /v2/"}},
 		"a portal": {func(r *upstreamtest.Registry) {
 			r.Fail(nil, upstreamtest.Fault{Status: 403, Body: []byte("<html>"), MediaType: "text/html"})
 		}, nil, nil, "r.example.com: answered 403 with a web page; a firewall or portal may be in the way", []string{"GET other /v2/"}},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -32,7 +33,7 @@ func (c *checkFlags) add(f *flag.FlagSet) {
 // its upstreams answer.
 func check(ctx context.Context, cfg *config.Config, flags checkFlags, out io.Writer) error {
 	fleet := new(fleet)
-	clients, err := fleet.plan(cfg.Upstreams)
+	clients, err := fleet.plan(unlimited(cfg.Upstreams))
 	if err != nil {
 		return err
 	}
@@ -54,17 +55,22 @@ func check(ctx context.Context, cfg *config.Config, flags checkFlags, out io.Wri
 	fmt.Fprintf(out, "The configuration is valid.\n\nlisten %s   ops %s   data %s   state %s\n\n",
 		cfg.Listen, orNone(cfg.Ops), cfg.Data, stateName(cfg))
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "UPSTREAM\tURL\tLOGIN\tTAGS VALID\tCONNECTIONS\tKNOWN AS")
+	fmt.Fprintln(t, "UPSTREAM\tURL\tLOGIN\tTAGS VALID\tCONNECTIONS\tLIMITS\tOWNS\tKNOWN AS")
 	for _, u := range cfg.Upstreams {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\n", u.Name, u.URL, logins(u), orForever(u.Validity), u.Connections, strings.Join(u.Hosts, " "))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", u.Name, u.URL, logins(u), orForever(u.Validity), u.Connections,
+			limitsOf(u), orNone(strings.Join(u.Owns, " ")), strings.Join(u.Hosts, " "))
 	}
-	fmt.Fprintln(t, "\nREGISTRY\tPULL AS\tUPSTREAMS IN ORDER\tHOSTS")
+	fmt.Fprintln(t, "\nREGISTRY\tPULL AS\tUPSTREAMS IN ORDER\tTAGS FROM\tHOSTS")
 	for _, r := range cfg.Registries {
 		path := cfg.Listen + "/"
 		if r.Path != "" {
 			path += r.Path + "/"
 		}
-		fmt.Fprintf(t, "%s\t%s<repository>\t%s\t%s\n", r.Name, path, strings.Join(r.Upstreams, " "), orNone(strings.Join(r.Hosts, " ")))
+		from := "any"
+		if r.PinOrigin {
+			from = "the origin"
+		}
+		fmt.Fprintf(t, "%s\t%s<repository>\t%s\t%s\t%s\n", r.Name, path, strings.Join(r.Upstreams, " "), from, orNone(strings.Join(r.Hosts, " ")))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -79,6 +85,28 @@ func check(ctx context.Context, cfg *config.Config, flags checkFlags, out io.Wri
 	}
 	fmt.Fprintln(out)
 	return probe{cfg.Upstreams, clients, snapshot, flags.images}.run(ctx, out)
+}
+
+// unlimited is upstreams without rate and concurrency: to ask each a few questions takes no
+// queue, in which they would be late.
+func unlimited(upstreams []config.Upstream) []config.Upstream {
+	all := slices.Clone(upstreams)
+	for i := range all {
+		all[i].Rate, all[i].Concurrency = config.Rate{}, 0
+	}
+	return all
+}
+
+// limitsOf are the rate and concurrency of an upstream, as they are configured.
+func limitsOf(u config.Upstream) string {
+	var all []string
+	if u.Rate.Requests > 0 {
+		all = append(all, u.Rate.String())
+	}
+	if u.Concurrency > 0 {
+		all = append(all, fmt.Sprintf("%d at once", u.Concurrency))
+	}
+	return orNone(strings.Join(all, ", "))
 }
 
 func orNone(s string) string {

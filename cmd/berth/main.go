@@ -69,7 +69,7 @@ func exitStatus(err error) int {
 		return 0
 	case errors.Is(err, errNothing):
 		return 2
-	case errors.Is(err, errUpstreams):
+	case errors.Is(err, errUpstreams), errors.Is(err, errImages):
 		fmt.Fprintln(os.Stderr, "berth:", err)
 		return 3
 	case errors.Is(err, errUsage):

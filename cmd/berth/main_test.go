@@ -138,16 +138,16 @@ const checked = `The configuration is valid.
 
 listen 0.0.0.0:80   ops none   data /srv/berth   state redis
 
-UPSTREAM  URL                    LOGIN      TAGS VALID      CONNECTIONS  KNOWN AS
-hub       https://hub.example    robot      1h              4            docker.example hub.example
-near      http://10.0.0.1:5000   anonymous  forever         4            10.0.0.1:5000
-fresh     https://fresh.example  anonymous  ask every time  4            fresh.example
-short     https://short.example  anonymous  30s             4            short.example
-half      https://half.example   anonymous  10m             4            half.example
+UPSTREAM  URL                    LOGIN      TAGS VALID      CONNECTIONS  LIMITS            OWNS         KNOWN AS
+hub       https://hub.example    robot      1h              4            100/m, 3 at once  none         docker.example hub.example
+near      http://10.0.0.1:5000   anonymous  forever         4            none              none         10.0.0.1:5000
+fresh     https://fresh.example  anonymous  ask every time  4            2 at once         acme team/x  fresh.example
+short     https://short.example  anonymous  30s             4            1/s               none         short.example
+half      https://half.example   anonymous  10m             4            none              none         half.example
 
-REGISTRY  PULL AS                           UPSTREAMS IN ORDER    HOSTS
-default   0.0.0.0:80/<repository>           hub fresh short half  none
-inner     0.0.0.0:80/team/one/<repository>  near                  inner.example
+REGISTRY  PULL AS                           UPSTREAMS IN ORDER    TAGS FROM   HOSTS
+default   0.0.0.0:80/<repository>           hub fresh short half  the origin  none
+inner     0.0.0.0:80/team/one/<repository>  near                  any         inner.example
 
 The data folder does not exist yet: it is made at the start.
 `
@@ -158,13 +158,13 @@ ops: ""
 data: /srv/berth
 state: {redis: "redis://:secret@127.0.0.1:1/0"}
 upstreams:
-  hub: {url: "https://hub.example", hosts: [docker.example], username: robot, password: secret, validity: 1h}
+  hub: {url: "https://hub.example", hosts: [docker.example], username: robot, password: secret, validity: 1h, rate: 100/m, concurrency: 3}
   near: {url: "http://10.0.0.1:5000", validity: forever}
-  fresh: {url: "https://fresh.example", validity: 0s}
-  short: {url: "https://short.example", validity: 30s}
+  fresh: {url: "https://fresh.example", validity: 0s, owns: [acme, team/x], concurrency: 2}
+  short: {url: "https://short.example", validity: 30s, rate: 1/s}
   half: {url: "https://half.example", validity: 10m}
 registries:
-  default: {upstreams: [hub, fresh, short, half]}
+  default: {upstreams: [hub, fresh, short, half], pin_origin: true}
   inner: {path: team/one, upstreams: [near], hosts: [inner.example]}
 `)
 	if diff := cmp.Diff(ended{0, checked, ""}, runs(t, "check", "--offline", "--config", path)); diff != "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -23,8 +24,12 @@ const (
 	renewSoon = 14 * 24 * time.Hour
 )
 
-// errUpstreams says that upstreams cannot be used; what is wrong has been printed.
-var errUpstreams = errors.New("not every upstream can be used as it is configured")
+// errUpstreams says that upstreams cannot be used, errImages that they can, but have not
+// every image; what is wrong has been printed.
+var (
+	errUpstreams = errors.New("not every upstream can be used as it is configured")
+	errImages    = errors.New("not every image can be pulled")
+)
 
 // probe asks every upstream for real, and for images, named as clients name them.
 type probe struct {
@@ -39,13 +44,17 @@ type probe struct {
 func (p probe) run(ctx context.Context, out io.Writer) error {
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	reports := p.ask(ctx)
-	images, wrong := p.askImages(ctx) // before the table: the limit is told with a manifest
+	images, missing := p.askImages(ctx) // before the table: the limit is told with a manifest
+	var wrong, odd []string
 	fmt.Fprintln(t, "UPSTREAM\tANSWERED IN\tLOGIN\tPULLS LEFT\tCERTIFICATE UNTIL")
 	for i, u := range p.upstreams {
 		r := reports[i]
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", u.Name, latency(r), loginOf(u, r), pullsLeft(p.clients[u.Name].client), until(r.Certificate))
 		if r.Err != nil {
 			wrong = append(wrong, u.Name+": "+r.Err.Message)
+		}
+		if r.Odd {
+			odd = append(odd, u.Name+": answers, but not like a registry: /v2/ is a web page that says 404; check its url")
 		}
 	}
 	if len(images) > 0 {
@@ -57,11 +66,16 @@ func (p probe) run(ctx context.Context, out io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	if len(wrong) == 0 {
-		return nil
+	if last := slices.Concat(odd, missing, wrong); len(last) > 0 {
+		fmt.Fprintf(out, "\n%s\n", strings.Join(last, "\n"))
 	}
-	fmt.Fprintf(out, "\n%s\n", strings.Join(wrong, "\n"))
-	return errUpstreams
+	switch {
+	case len(wrong) > 0:
+		return errUpstreams
+	case len(missing) > 0:
+		return errImages
+	}
+	return nil
 }
 
 // ask asks all upstreams at once.
@@ -79,15 +93,15 @@ func (p probe) ask(ctx context.Context) []upstream.Report {
 	return reports
 }
 
-func (p probe) askImages(ctx context.Context) (lines []answerLine, wrong []string) {
+func (p probe) askImages(ctx context.Context) (lines []answerLine, missing []string) {
 	for _, name := range p.images {
 		said, ok := probeImage(ctx, p.snapshot, name)
 		lines = append(lines, said...)
 		if !ok {
-			wrong = append(wrong, name+": no upstream has it for us")
+			missing = append(missing, name+": no upstream has it for us")
 		}
 	}
-	return lines, wrong
+	return lines, missing
 }
 
 // answerLine is what an upstream says of an image.
@@ -114,11 +128,23 @@ func probeImage(ctx context.Context, snapshot *catalog.Snapshot, image string) (
 		}
 		e, _ := errors.AsType[*upstream.Error](err)
 		lines = append(lines, answerLine{image, u.Name, e.Message})
-		if e.Class != upstream.NotHere && e.Class != upstream.Denied {
-			break // a pull stops there
+		if stops(e.Class, route.Registry.NextOnError || strings.Contains(reference, ":")) {
+			break
 		}
 	}
 	return lines, false
+}
+
+// stops tells whether a pull ends at an upstream that says this. It goes on past one that is
+// ill if any answer will do: that of on_error: next, or one that its digest proves.
+func stops(c upstream.Class, anyWillDo bool) bool {
+	switch c {
+	case upstream.NotHere, upstream.Denied:
+		return false
+	case upstream.Refused:
+		return true
+	}
+	return !anyWillDo
 }
 
 // splitImage splits a name from its tag or digest; without one the tag is latest.
