@@ -49,6 +49,28 @@ func TestPinnedOriginIll(t *testing.T) {
 	})
 }
 
+// Nor is a signature taken from where the origin's are while the origin itself is ill.
+func TestPinnedOriginIllWithSignatures(t *testing.T) {
+	timeless(t, "ill", func(t *testing.T) {
+		r := newRig(t, plan{upstreams: []far{{name: "corp"}, {name: "hub"}, {name: "scout"}}, registry: func(reg *catalog.Registry) {
+			reg.PinOrigin, reg.NextOnError = true, true
+			reg.Upstreams[0].Referrers = reg.Upstreams[2]
+			reg.Upstreams = reg.Upstreams[:2]
+		}})
+		ours := r.hubs["corp"].AddImage("app", "1", []byte("ours"))
+		r.pulled(manifestPath("app", "1"), ours.Manifest)
+		signed := strings.Replace(ours.Digest.String(), ":", "-", 1) + ".sig"
+		theirs := r.hubs["scout"].AddImage("app", signed, []byte("signature"))
+		r.hubs["corp"].Stop()
+		r.tells(r.get(manifestPath("app", signed)), failed(503, "UNAVAILABLE", "unavailable", "5"))
+		r.asked("scout")
+		r.hubs["corp"].Resume()
+		time.Sleep(time.Minute)
+		r.pulled(manifestPath("app", signed), theirs.Manifest)
+		r.asked("hub")
+	})
+}
+
 // unread is a state whose origins cannot be read for a while.
 type unread struct {
 	*sickState
