@@ -30,17 +30,6 @@ const (
 // String is the standing in lower case.
 func (s Standing) String() string { return [...]string{"ready", "exhausted", "broken"}[s] }
 
-// Account tells of one credential of a Client.
-type Account struct {
-	// Kind is where the login comes from: password, docker_config, or what is looked up.
-	Kind string
-	// Username is that of the login in use, empty while nobody knows it.
-	Username string
-	Standing Standing
-	// Until is when that ends; zero for Ready.
-	Until time.Time
-}
-
 // accounts are the credentials of a Client in their order, one without a login if there is
 // none, and how each is.
 type accounts struct {
@@ -81,23 +70,6 @@ func (s *accounts) close() {
 	for _, k := range s.all {
 		k.close()
 	}
-}
-
-// Accounts tells of the credentials, in their order; none if pulls are anonymous.
-func (c *Client) Accounts() []Account {
-	s := c.accounts
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []Account
-	for i, k := range s.all {
-		if k.anonymous() {
-			continue
-		}
-		a := Account{Kind: k.source.kind, Username: k.username()}
-		a.Standing, a.Until = s.standing(i, time.Now())
-		all = append(all, a)
-	}
-	return all
 }
 
 // standing is how the i-th is, and until when. s.mu is held.

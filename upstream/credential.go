@@ -80,19 +80,6 @@ func (k *keyring) secret(ctx context.Context) (authn.AuthConfig, error) {
 	return k.lookup.get(ctx)
 }
 
-// username is that of the login in use, as far as is known.
-func (k *keyring) username() string {
-	if k.lookup == nil {
-		return k.source.fixed.Username
-	}
-	k.lookup.mu.Lock()
-	defer k.lookup.mu.Unlock()
-	if k.lookup.held == nil {
-		return ""
-	}
-	return k.lookup.held.Username
-}
-
 // renewed tells whether there is another login than used, which was refused.
 func (k *keyring) renewed(ctx context.Context, used authn.AuthConfig) bool {
 	return k.lookup != nil && k.lookup.renew(ctx, used)

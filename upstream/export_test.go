@@ -84,3 +84,44 @@ func ReadRateLimit(h http.Header) (RateLimit, bool) { return readRateLimit(h) }
 
 // Lost tells whether a token service that failed like this is forgotten.
 func Lost(err error) bool { return lost(&tokenError{host: "auth.example.com", err: err}) }
+
+// Account tells of one credential of a Client.
+type Account struct {
+	// Kind is where the login comes from: password, docker_config, or what is looked up.
+	Kind string
+	// Username is that of the login in use, empty while nobody knows it.
+	Username string
+	Standing Standing
+	// Until is when that ends; zero for Ready.
+	Until time.Time
+}
+
+// Accounts tells of the credentials, in their order; none if pulls are anonymous.
+func (c *Client) Accounts() []Account {
+	s := c.accounts
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Account
+	for i, k := range s.all {
+		if k.anonymous() {
+			continue
+		}
+		a := Account{Kind: k.source.kind, Username: k.username()}
+		a.Standing, a.Until = s.standing(i, time.Now())
+		all = append(all, a)
+	}
+	return all
+}
+
+// username is that of the login in use, as far as is known.
+func (k *keyring) username() string {
+	if k.lookup == nil {
+		return k.source.fixed.Username
+	}
+	k.lookup.mu.Lock()
+	defer k.lookup.mu.Unlock()
+	if k.lookup.held == nil {
+		return ""
+	}
+	return k.lookup.held.Username
+}
