@@ -44,13 +44,13 @@ func (f *fulfilled) empty() bool {
 }
 
 // unfulfilled returns up to limit of each kind of intent that the index holds, but those
-// for the keys in stuck.
-func (x *index) unfulfilled(limit int, stuck map[string]bool) (intents, error) {
+// for the keys in but.
+func (x *index) unfulfilled(limit int, but map[string]bool) (intents, error) {
 	var n intents
 	err := x.view(func(tx *bolt.Tx) error {
 		n = intents{
-			arrived: firstKeys(tx.Bucket(arrivedBucket), limit, stuck),
-			doomed:  firstKeys(tx.Bucket(doomedBucket), limit, stuck),
+			arrived: firstKeys(tx.Bucket(arrivedBucket), limit, but),
+			doomed:  firstKeys(tx.Bucket(doomedBucket), limit, but),
 		}
 		return nil
 	})

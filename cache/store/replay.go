@@ -3,31 +3,36 @@ package store
 import (
 	"errors"
 	"io/fs"
+	"slices"
 )
 
 // replay carries out what the last process noted and may not have come to: it ended
 // between a record and its file's name, or between a record's end and its file's. That is
 // as much as a few transactions hold, however much there is in the store. What the file
-// system does not let it look at or remove stays noted, for the next start.
+// system does not let it look at, remove or sync stays noted, for the next start: nothing is
+// tried twice.
 func (s *Disk) replay() error {
-	stuck := make(map[string]bool)
+	tried := make(map[string]bool)
 	for {
-		n, err := s.index.unfulfilled(maxBatch, stuck)
+		n, err := s.index.unfulfilled(maxBatch, tried)
 		if err != nil || n.empty() {
 			return err
 		}
-		lost, err := s.lost(&n, stuck)
+		for _, key := range slices.Concat(n.arrived, n.doomed) {
+			tried[string(key)] = true
+		}
+		lost, err := s.lost(&n)
 		if err != nil {
 			return err
 		}
-		if err := s.replayed(n, lost, stuck); err != nil {
+		if err := s.replayed(n, lost); err != nil {
 			return err
 		}
 	}
 }
 
 // lost returns what was recorded and did not get its name, or not whole: that is doomed.
-func (s *Disk) lost(n *intents, stuck map[string]bool) (lost []place, err error) {
+func (s *Disk) lost(n *intents) (lost []place, err error) {
 	var arrived [][]byte
 	for _, key := range n.arrived {
 		p, err := locate(digestOf(key))
@@ -43,7 +48,6 @@ func (s *Disk) lost(n *intents, stuck map[string]bool) (lost []place, err error)
 		switch missing := errors.Is(err, fs.ErrNotExist); {
 		case err != nil && !missing:
 			s.log.Error("whether content is there cannot be told, the next start looks again", "digest", p.digest, "error", err)
-			stuck[string(key)] = true
 			continue
 		case missing || r == nil || !info.Mode().IsRegular() || info.Size() != r.size:
 			lost = append(lost, p)
@@ -56,7 +60,7 @@ func (s *Disk) lost(n *intents, stuck map[string]bool) (lost []place, err error)
 }
 
 // replayed drops the records of lost, removes the files of what is doomed, and clears n.
-func (s *Disk) replayed(n intents, lost []place, stuck map[string]bool) error {
+func (s *Disk) replayed(n intents, lost []place) error {
 	if len(lost) > 0 {
 		s.log.Info("content whose commit was cut short is dropped", "objects", len(lost))
 		err := s.index.apply(func(t *tables) error {
@@ -81,7 +85,6 @@ func (s *Disk) replayed(n intents, lost []place, stuck map[string]bool) error {
 		}
 		if err := s.unlink(p); err != nil {
 			s.log.Error("content that is dropped could not be removed, the next start tries again", "digest", p.digest, "error", err)
-			stuck[string(key)] = true
 			continue
 		}
 		removed = append(removed, p)
