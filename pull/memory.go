@@ -121,7 +121,7 @@ func (l *limits) left(u *catalog.Upstream) time.Duration {
 
 // pull is how long u does not want to be pulled from: that is what GETs of manifests are.
 func (l *limits) pull(u *catalog.Upstream, r upstream.Request) time.Duration {
-	if r.Kind != upstream.KindManifest || r.Method != "GET" {
+	if !r.IsPull() {
 		return 0
 	}
 	l.mu.Lock()

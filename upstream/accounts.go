@@ -84,9 +84,6 @@ func (s *accounts) standing(i int, now time.Time) (Standing, time.Time) {
 	}
 }
 
-// isPull tells whether a request is what pulls are counted by.
-func (r Request) isPull() bool { return r.Kind == KindManifest && r.Method == http.MethodGet }
-
 // order are the credentials to try for r: those that are well, then those that were broken
 // a moment ago. Those without pulls are left out of pulls, unless there is no other: then
 // it is the one that has some again first.
@@ -102,7 +99,7 @@ func (s *accounts) order(r Request) []*keyring {
 		standing, _ := s.standing(i, now)
 		s.tell(i, standing, nil)
 		switch {
-		case r.isPull() && now.Before(s.exhausted[i]):
+		case r.IsPull() && now.Before(s.exhausted[i]):
 			if s.exhausted[i].Before(s.exhausted[next]) {
 				next = i
 			}
@@ -153,7 +150,7 @@ func (e *Error) broken() bool {
 // shortest makes an error about the last credential one about all: it lasts until the first
 // of them has pulls again.
 func (s *accounts) shortest(r Request, e *Error) *Error {
-	if len(s.all) == 1 || !r.isPull() {
+	if len(s.all) == 1 || !r.IsPull() {
 		return e
 	}
 	s.mu.Lock()
@@ -194,7 +191,7 @@ func (s *accounts) note(k *keyring, r Request, fault *Error) {
 			continue
 		}
 		switch {
-		case fault == nil && r.isPull():
+		case fault == nil && r.IsPull():
 			s.exhausted[i], s.broken[i] = time.Time{}, time.Time{}
 		case fault == nil, fault.Class == NotHere, fault.Class == Denied:
 			s.broken[i] = time.Time{}

@@ -85,6 +85,9 @@ type Response struct {
 	Body io.ReadCloser
 }
 
+// IsPull tells whether the request is what pulls are counted by.
+func (r Request) IsPull() bool { return r.Kind == KindManifest && r.Method == http.MethodGet }
+
 // op names the request in errors, e.g. "GET manifest library/alpine:3".
 func (r Request) op() string {
 	s := r.Method + " " + r.Kind.String() + " " + r.Repository

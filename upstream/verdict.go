@@ -21,7 +21,7 @@ func (a attempt) judge(ctx context.Context, l login, f answerFault) *Error {
 		e.Repository = f.code == "NAME_UNKNOWN"
 	case f.status == http.StatusTooManyRequests:
 		e.limit(a.base.Host, f)
-		if a.r.Kind == KindManifest && a.r.Method == http.MethodGet && !f.elsewhere {
+		if a.r.IsPull() && !f.elsewhere {
 			e.Limit = limitOf(f)
 		}
 	case f.elsewhere:
