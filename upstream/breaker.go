@@ -55,14 +55,23 @@ type breaker struct {
 	// slow and down are its state; rest and again are of down: how long it is left alone,
 	// and until when.
 	slow, down bool
-	// told: the log knows, toldDown: of down.
-	told, toldDown bool
-	rest           time.Duration
-	again          time.Time
-	trial          *exchange
+	rest       time.Duration
+	again      time.Time
+	trial      *exchange
+	// told is what the log knows of: nothing, slowness, or that it is down.
+	told illness
 	// running is how many requests have no answer yet.
 	running int
 }
+
+// illness is how a host is, in the order of severity.
+type illness int
+
+const (
+	isWell illness = iota
+	isSlow
+	isDown
+)
 
 // exchange is one request to a host, until its answer's header.
 type exchange struct {
@@ -98,6 +107,11 @@ func (b *breaker) concerns(repository string) bool {
 	return b.various || b.only == "" || b.only == repository
 }
 
+// closed tells whether requests about a repository are not sent at the time now. mu is held.
+func (b *breaker) closed(repository string, now time.Time) bool {
+	return b.down && b.concerns(repository) && (b.trial != nil || b.again.After(now))
+}
+
 // look returns ErrDown for a trip that could not begin an exchange now.
 func (b *breaker) look(t trip) error {
 	b.mu.Lock()
@@ -109,7 +123,7 @@ func (b *breaker) look(t trip) error {
 func (b *breaker) refuse(t trip) error {
 	now := time.Now()
 	b.vital, b.asked = b.vital || !t.aside, now
-	if !b.down || t.goesOn || !b.concerns(t.repository) || b.trial == nil && !b.again.After(now) {
+	if t.goesOn || !b.closed(t.repository, now) {
 		return nil
 	}
 	b.owner.metrics.spared(b.owner.upstream)
@@ -127,7 +141,7 @@ func (x *exchange) late() {
 	case !b.down && !b.slow && !b.answered.After(x.began):
 		b.slow = true
 		b.blame(x.began, "no answer in time")
-		b.tell("upstream is slow, what is held is served without waiting for it")
+		b.tell(isSlow, "upstream is slow, what is held is served without waiting for it")
 	}
 }
 
@@ -180,8 +194,8 @@ func (b *breaker) well(x *exchange) {
 	}
 	if b.down || b.slow {
 		was, told := b.since, b.told
-		b.down, b.slow, b.told, b.trial, b.rest = false, false, false, nil, 0
-		if told {
+		b.down, b.slow, b.told, b.trial, b.rest = false, false, isWell, nil, 0
+		if told != isWell {
 			b.owner.log.Info("upstream is well again", "upstream", b.owner.upstream, "host", b.host, "after", b.answered.Sub(was).Round(time.Millisecond))
 		}
 	}
@@ -209,8 +223,8 @@ func (b *breaker) fail(x *exchange, weight int, reason string) {
 		b.down = true
 		b.leave()
 	}
-	if b.down && b.various && (!b.told || !b.toldDown) {
-		b.tell("upstream is down, it is asked now and then by one request")
+	if b.illness() == isDown && b.told != isDown {
+		b.tell(isDown, "upstream is down, it is asked now and then by one request")
 	}
 }
 
@@ -228,23 +242,34 @@ func (b *breaker) leave() {
 	b.trial = nil
 }
 
-// ill tells whether the host is down or slow, as far as that is not out of date: one that
-// has moved away, or that nobody needs, may never be heard of again. mu is held.
+// illness is how the host is for all repositories. mu is held.
+func (b *breaker) illness() illness {
+	switch {
+	case b.down && b.various:
+		return isDown
+	case b.slow:
+		return isSlow
+	}
+	return isWell
+}
+
+// ill tells whether the host is, as far as that is not out of date: one that has moved away,
+// or that nobody needs, may never be heard of again. mu is held.
 func (b *breaker) ill() bool {
-	return (b.down && b.various || b.slow) && (b.running > 0 || time.Since(b.asked) < unasked)
+	return b.illness() != isWell && (b.running > 0 || time.Since(b.asked) < unasked)
 }
 
 func (b *breaker) condition() (c Condition, ill bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Condition{Host: b.host, Down: b.down && b.various, Since: b.since, Reason: b.reason}, b.ill()
+	return Condition{Host: b.host, Down: b.illness() == isDown, Since: b.since, Reason: b.reason}, b.ill()
 }
 
 // spares tells whether a request about a repository would not be sent now.
 func (b *breaker) spares(repository string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.down && b.concerns(repository) && (b.trial != nil || b.again.After(time.Now()))
+	return b.closed(repository, time.Now())
 }
 
 func (b *breaker) ailing() bool {
@@ -262,7 +287,7 @@ func (b *breaker) dispensable() (may bool, asked time.Time) {
 }
 
 // tell logs that the host is ill. mu is held.
-func (b *breaker) tell(message string) {
-	b.told, b.toldDown = true, b.down
+func (b *breaker) tell(what illness, message string) {
+	b.told = what
 	b.owner.log.Warn(message, "upstream", b.owner.upstream, "host", b.host, "since", b.since, "reason", b.reason)
 }
