@@ -12,6 +12,7 @@ import (
 	"testing"
 	"text/template"
 
+	"github.com/berth-cache/berth/e2e/certificate"
 	"github.com/berth-cache/berth/e2e/child"
 	"github.com/berth-cache/berth/e2e/port"
 )
@@ -104,20 +105,28 @@ func Start(tb testing.TB, o Options) *Server {
 		"Registry": o.Registry, "Storage": o.Storage, "Certificate": "", "Key": "",
 	}
 	if o.TLS {
-		files := writeCertificate(tb, s.folder)
-		s.authority, values["Certificate"], values["Key"] = files.authority, files.certificate, files.key
+		c := certificate.New(tb)
+		s.authority = s.write(tb, "authority.pem", c.Authority)
+		values["Certificate"], values["Key"] = s.write(tb, "certificate.pem", c.Certificate), s.write(tb, "key.pem", c.Key)
 	}
 	var text strings.Builder
 	if err := config.Execute(&text, values); err != nil {
 		tb.Fatal(err)
 	}
-	name := filepath.Join(s.folder, "nginx.conf")
-	if err := os.WriteFile(name, []byte(text.String()), 0o600); err != nil {
-		tb.Fatal(err)
-	}
+	name := s.write(tb, "nginx.conf", []byte(text.String()))
 	s.command = child.Command{Path: program, Args: []string{"-p", s.folder, "-c", name}, Env: os.Environ()}
 	s.Resume(tb)
 	return s
+}
+
+// write writes a file in the server's folder and returns its path.
+func (s *Server) write(tb testing.TB, name string, content []byte) string {
+	tb.Helper()
+	path := filepath.Join(s.folder, name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return path
 }
 
 // Stop ends nginx and all its connections.

@@ -2,6 +2,7 @@ package origin
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log"
@@ -13,6 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/berth-cache/berth/e2e/certificate"
 	"github.com/berth-cache/berth/e2e/port"
 	"github.com/berth-cache/berth/e2e/soak/truth"
 )
@@ -45,7 +47,7 @@ type Origin struct {
 	tokens     tokens
 	requests   atomic.Int64
 	// certificate is one of TLS, by an authority of its own.
-	certificate certificate
+	certificate certificate.Certificate
 
 	// mu guards what is below.
 	mu     sync.Mutex
@@ -67,7 +69,7 @@ func New(tb testing.TB, name string, library *truth.Library, options Options) *O
 		conns:  map[net.Conn]http.ConnState{}, calm: make(chan struct{}), asked: map[string]int{},
 	}
 	if options.TLS {
-		o.certificate = newCertificate(tb)
+		o.certificate = certificate.New(tb)
 	}
 	o.Start(tb)
 	tb.Cleanup(func() {
@@ -95,7 +97,11 @@ func (o *Origin) Start(tb testing.TB) {
 	o.server, o.done = server, make(chan struct{})
 	serve := server.Serve
 	if o.options.TLS {
-		server.TLSConfig = o.certificate.config()
+		pair, err := tls.X509KeyPair(o.certificate.Certificate, o.certificate.Key)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
 	}
 	go func(done chan struct{}) {
@@ -248,3 +254,6 @@ func (o *Origin) pause(ctx context.Context, milliseconds int) {
 
 // Count counts a fault that came from outside.
 func (o *Origin) Count(fault Fault) { o.faults.count(fault) }
+
+// Authority is who signed the certificate of an origin with TLS, as PEM.
+func (o *Origin) Authority() []byte { return o.certificate.Authority }

@@ -1,4 +1,6 @@
-package nginx
+// Package certificate makes certificates for servers on loopback, of an authority that
+// nobody knows.
+package certificate
 
 import (
 	"crypto/ecdsa"
@@ -9,17 +11,16 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 )
 
-// files are the names of PEM files.
-type files struct{ authority, certificate, key string }
+// Certificate is one for 127.0.0.1 and localhost, with its key and the authority that signed
+// it, each as PEM.
+type Certificate struct{ Authority, Certificate, Key []byte }
 
-// writeCertificate makes a private authority, and has it sign a certificate for loopback.
-func writeCertificate(tb testing.TB, folder string) files {
+// New makes a private authority, and has it sign a certificate that is good for a day.
+func New(tb testing.TB) Certificate {
 	tb.Helper()
 	caKey, key := newKey(tb), newKey(tb)
 	ca := &x509.Certificate{
@@ -28,29 +29,22 @@ func writeCertificate(tb testing.TB, folder string) files {
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 	}
 	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(2), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
 		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
 	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	write := func(name, kind string, der []byte, err error) string {
+	block := func(kind string, der []byte, err error) []byte {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		name = filepath.Join(folder, name)
-		if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			tb.Fatal(err)
-		}
-		return name
+		return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 	}
 	caDER, caErr := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)
 	leafDER, leafErr := x509.CreateCertificate(rand.Reader, leaf, ca, &key.PublicKey, caKey)
-	return files{
-		authority:   write("authority.pem", "CERTIFICATE", caDER, caErr),
-		certificate: write("certificate.pem", "CERTIFICATE", leafDER, leafErr),
-		key:         write("key.pem", "PRIVATE KEY", secret, nil),
+	secret, secretErr := x509.MarshalPKCS8PrivateKey(key)
+	return Certificate{
+		Authority:   block("CERTIFICATE", caDER, caErr),
+		Certificate: block("CERTIFICATE", leafDER, leafErr),
+		Key:         block("PRIVATE KEY", secret, secretErr),
 	}
 }
 
