@@ -135,7 +135,7 @@ type Upstream struct {
 	// none, the default, is as many as there are. What is beyond waits for its turn.
 	Rate        Rate
 	Concurrency int
-	// Hardened marks the upstream's images as hardened, for reports. Default false.
+	// Hardened marks the upstream's images as hardened, in the metrics. Default false.
 	Hardened bool
 	// Validity is how long a tag is served without asking again; 0 asks every time, and
 	// Forever never again. Default 24 h.
