@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"sync/atomic"
 	"time"
 )
@@ -93,3 +94,18 @@ func (c *content) Read(b []byte) (int, error) {
 }
 
 func (c *content) Close() error { return c.body.Close() }
+
+// maxDrain is how much of a body is read for the sake of keeping its connection.
+const maxDrain = 64 << 10
+
+// discard ends a response whose body nobody wants. A short body is read to its end, which
+// keeps the connection.
+func discard(resp *http.Response) {
+	defer resp.Body.Close()
+	if resp.ContentLength <= maxDrain {
+		hurry(resp.Body)
+		if _, err := io.CopyN(io.Discard, resp.Body, maxDrain); err != nil {
+			return // an end is an error, too; how it ended does not matter
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package upstream
+
+import (
+	"net/http"
+	"net/url"
+)
+
+// trip is a request on its way: where to, and what it carries.
+type trip struct {
+	method string
+	url    *url.URL
+	header http.Header
+	// form is the body of a POST.
+	form string
+	// blob: the answer is large; see carrier.
+	blob bool
+	// alone: over a connection that nothing else is sent over at the same time, and once:
+	// whoever asks like this has other ways to the bytes.
+	alone bool
+	// rank is its place among those who wait for a turn.
+	rank rank
+	// repository is what it is about, if anything; aside: a blob of that, without which
+	// tags can be checked.
+	repository string
+	aside      bool
+	// tokens: asks a token service.
+	tokens bool
+	// goesOn: for the rest of what has begun to arrive.
+	goesOn bool
+	// redirected: not to where the upstream is, but to where it said.
+	redirected bool
+	// allow decides about a redirect beyond the general rules; nil allows it.
+	allow func(from, to *url.URL) error
+}
+
+// service is what a breaker is about: a host, or the token service there.
+func (t trip) service(host string) string {
+	if t.tokens {
+		return "tokens of " + host
+	}
+	return host
+}
+
+// hop is a part of the trip.
+func (t trip) hop(at *url.URL, header http.Header, redirected bool) trip {
+	t.url, t.header, t.redirected = at, header, redirected
+	return t
+}
