@@ -14,30 +14,6 @@ var (
 	errAbandoned = errors.New("fill abandoned")
 )
 
-// leave takes a follower away. A fill without one runs on as an orphan if another may,
-// and pauses if not; one that has only its commit to do is left to do it.
-func (c *Contents) leave(f *fill) {
-	c.mu.Lock()
-	f.followers--
-	switch {
-	case f.followers > 0 || f.ended || f.progress.complete():
-	case c.orphans > 0:
-		f.orphan = true
-		c.orphans--
-	default:
-		f.paused = true
-		f.progress.forget()
-		if f.interrupt != nil {
-			f.interrupt(errPaused)
-		}
-	}
-	last := f.ended && f.followers == 0
-	c.mu.Unlock()
-	if last {
-		f.discard()
-	}
-}
-
 // pause waits until a follower resumes the fill. If none does in time, or there is
 // nothing worth keeping, the fill leaves the map and the error is errAbandoned.
 func (f *fill) pause(ctx context.Context) error {

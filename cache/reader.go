@@ -37,16 +37,6 @@ var (
 	_ io.WriterTo       = (*Reader)(nil)
 )
 
-// follow opens a reader for a follower of f, which joined; after an error it has left.
-func (c *Contents) follow(ctx context.Context, f *fill) (*Reader, error) {
-	content, err := f.open(ctx)
-	if err != nil {
-		c.leave(f)
-		return nil, err
-	}
-	return &Reader{ctx: ctx, content: content, fill: f, contents: c}, nil
-}
-
 // Bind makes reads end with ctx instead of the context that the Reader was opened
 // with: whoever opened it hands it on.
 func (r *Reader) Bind(ctx context.Context) {
