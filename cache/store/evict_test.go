@@ -3,11 +3,9 @@ package store_test
 import (
 	"errors"
 	"io"
-	"math"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,58 +17,6 @@ import (
 	"github.com/berth-cache/berth/cache/store"
 	"github.com/berth-cache/berth/cache/storetest"
 )
-
-// kilo is content of a thousand bytes, the nth.
-func kilo(n int) storetest.Content { return storetest.Random(uint64(n), 1000) }
-
-// limited opens a store with limits, and closes it with the bubble.
-func limited(t *testing.T, dir string, l store.Limits) *store.Disk {
-	t.Helper()
-	s, err := store.OpenDisk(dir, store.DiskOptions{Limits: l})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { mustClose(t, s) })
-	return s
-}
-
-// keepAll commits the nth kilobytes, a second apart.
-func keepAll(t *testing.T, s *store.Disk, numbers ...int) {
-	t.Helper()
-	for _, n := range numbers {
-		time.Sleep(time.Second)
-		mustKeep(t, s, kilo(n))
-	}
-}
-
-func use(t *testing.T, s *store.Disk, n int) {
-	t.Helper()
-	time.Sleep(time.Second)
-	wantWhole(t, s, kilo(n).Digest)
-}
-
-// held lists which of the first kilobytes are held, once eviction has come to rest.
-func held(t *testing.T, s *store.Disk) []int {
-	t.Helper()
-	synctest.Wait()
-	var numbers []int
-	for n := range 50 {
-		_, err := s.Stat(t.Context(), kilo(n).Digest)
-		if err == nil {
-			numbers = append(numbers, n)
-		} else if !errors.Is(err, store.ErrNotFound) {
-			t.Fatal(err)
-		}
-	}
-	return numbers
-}
-
-func wantHeld(t *testing.T, s *store.Disk, want ...int) {
-	t.Helper()
-	if diff := cmp.Diff(want, held(t, s)); diff != "" {
-		t.Errorf("held (-want +got):\n%s", diff)
-	}
-}
 
 // TestEviction walks through what goes when. Ten kilobytes may be held; nothing goes up to
 // 9.8 of them, and then it goes down to 9.5.
@@ -140,27 +86,6 @@ func TestEviction(t *testing.T) {
 			})
 		})
 	}
-}
-
-// wantTree compares the files with the records, and the totals with both.
-func wantTree(t *testing.T, dir string, s *store.Disk) {
-	t.Helper()
-	synctest.Wait()
-	sizes := map[digest.Digest]int64{}
-	want := store.Usage{}
-	for _, o := range objects(t, s, "") {
-		sizes[o.Digest] = o.Size
-		want.Objects++
-		want.Bytes += o.Size
-	}
-	got := map[digest.Digest]int64{}
-	for _, d := range onDisk(t, dir) {
-		got[d] = wantWhole(t, s, d)
-	}
-	if diff := cmp.Diff(sizes, got); diff != "" {
-		t.Errorf("files (-recorded +lying there):\n%s", diff)
-	}
-	wantUsage(t, s, want)
 }
 
 // TestEvictionKeepsReaders: who has opened content reads it to its end.
@@ -275,111 +200,6 @@ func TestFull(t *testing.T) {
 	})
 }
 
-// TestMinFree: space of the file system is left to others, and made by eviction.
-func TestMinFree(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		s := limited(t, dir, store.Limits{})
-		var others atomic.Int64 // bytes left by others, of which each file takes a block
-		others.Store(10_000_000)
-		s.SetFree(func() (int64, error) { return others.Load() - 4096*s.Usage().Objects, nil })
-		s.Limit(store.Limits{MinFree: 1_000_000})
-		keepAll(t, s, 0, 1, 2, 3, 4, 5, 6, 7, 8)
-		wantHeld(t, s, 0, 1, 2, 3, 4, 5, 6, 7, 8)
-		others.Store(1_000_000 + 9*4096 - 1) // one too little, and then it is to be a tenth more
-		time.Sleep(10 * time.Second)
-		wantHeld(t, s)
-		keepAll(t, s, 0)
-		synctest.Wait() // the keeper looks at that very moment
-		others.Store(900_000)
-		if _, err := s.Stage(t.Context(), 1000); !errors.Is(err, store.ErrFull) {
-			t.Errorf("a full disk: %v, want ErrFull", err)
-		}
-		wantHeld(t, s, 0)
-		wantTree(t, dir, s)
-		others.Store(2_000_000)
-		keepAll(t, s, 0, 1)
-		wantHeld(t, s, 0, 1)
-	})
-}
-
-// TestNoRoomInTheFileSystem: nothing is evicted for what would not fit on the disk when all
-// was gone; what just would gets its room.
-func TestNoRoomInTheFileSystem(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := limited(t, t.TempDir(), store.Limits{})
-		s.SetFree(func() (int64, error) { return 10_000_000 - 4096*s.Usage().Objects, nil })
-		s.Limit(store.Limits{MinFree: 1_000_000})
-		keepAll(t, s, 0, 1, 2)
-		for _, size := range []int64{9_010_000, 1 << 40, math.MaxInt64} {
-			if _, err := s.Stage(t.Context(), size); !errors.Is(err, store.ErrFull) {
-				t.Errorf("%d bytes: %v, want ErrFull", size, err)
-			}
-			wantHeld(t, s, 0, 1, 2)
-		}
-		staged, err := s.Stage(t.Context(), 9_000_000)
-		if err != nil {
-			t.Fatal(err)
-		}
-		discarded(t, staged)
-		wantHeld(t, s)
-	})
-}
-
-// TestSpaceIsFreeLater: some file systems free space a moment after the file is gone. Who
-// waits for it is not refused before, and no more goes meanwhile.
-func TestSpaceIsFreeLater(t *testing.T) {
-	for name, test := range map[string]struct {
-		after time.Duration
-		want  error
-	}{"in time": {900 * time.Millisecond, nil}, "too late": {1100 * time.Millisecond, store.ErrFull}} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := limited(t, t.TempDir(), store.Limits{})
-				var later atomic.Int64 // free only then
-				s.SetFree(func() (int64, error) {
-					if was := later.Load(); was > 0 && time.Now().UnixNano() < was {
-						return 10_000, nil
-					}
-					return 10_000 + 4096*(9-s.Usage().Objects), nil
-				})
-				keepAll(t, s, 0, 1, 2, 3, 4, 5, 6, 7, 8)
-				s.Limit(store.Limits{MinFree: 5000})
-				later.Store(time.Now().Add(test.after).UnixNano())
-				staged, err := s.Stage(t.Context(), 6000)
-				if !errors.Is(err, test.want) {
-					t.Errorf("%v, want %v", err, test.want)
-				}
-				if err == nil {
-					discarded(t, staged)
-				}
-				wantHeld(t, s, 1, 2, 3, 4, 5, 6, 7, 8)
-			})
-		})
-	}
-}
-
-// TestFreeSpaceThatComesLate: files that somebody reads free nothing. That is no reason to
-// evict all there is.
-func TestFreeSpaceThatComesLate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := limited(t, t.TempDir(), store.Limits{})
-		s.SetFree(func() (int64, error) { return 1_000_000, nil })
-		keepAll(t, s, 0, 1, 2, 3, 4, 5, 6, 7, 8)
-		s.Limit(store.Limits{MinFree: 1_000_001})
-		// A tenth of the limit on top would be 25 blocks: all of it.
-		wantHeld(t, s)
-	})
-	synctest.Test(t, func(t *testing.T) {
-		s := limited(t, t.TempDir(), store.Limits{})
-		s.SetFree(func() (int64, error) { return 10_000, nil })
-		keepAll(t, s, 0, 1, 2, 3, 4, 5, 6, 7, 8)
-		s.Limit(store.Limits{MinFree: 10_001})
-		// A thousand bytes and a bit: one block.
-		wantHeld(t, s, 1, 2, 3, 4, 5, 6, 7, 8)
-	})
-}
-
 // TestEverythingInUse: where all that is held is used all the time, the newcomer gets its
 // room all the same.
 func TestEverythingInUse(t *testing.T) {
@@ -428,12 +248,6 @@ func TestManyAtOnce(t *testing.T) {
 	workers.Wait()
 	mustClose(t, s)
 	wantTreeOutside(t, dir)
-}
-
-// wantTreeOutside is wantTree for a store that is closed.
-func wantTreeOutside(t *testing.T, dir string) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) { wantTree(t, dir, limited(t, dir, store.Limits{})) })
 }
 
 func TestEvictionMetrics(t *testing.T) {

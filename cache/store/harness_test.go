@@ -6,7 +6,10 @@ import (
 	"io"
 	"os"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/berth-cache/berth/cache/store"
@@ -120,4 +123,83 @@ func touch(t *testing.T, file string) string {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// wantTree compares the files with the records, and the totals with both.
+func wantTree(t *testing.T, dir string, s *store.Disk) {
+	t.Helper()
+	synctest.Wait()
+	sizes := map[digest.Digest]int64{}
+	want := store.Usage{}
+	for _, o := range objects(t, s, "") {
+		sizes[o.Digest] = o.Size
+		want.Objects++
+		want.Bytes += o.Size
+	}
+	got := map[digest.Digest]int64{}
+	for _, d := range onDisk(t, dir) {
+		got[d] = wantWhole(t, s, d)
+	}
+	if diff := cmp.Diff(sizes, got); diff != "" {
+		t.Errorf("files (-recorded +lying there):\n%s", diff)
+	}
+	wantUsage(t, s, want)
+}
+
+// wantTreeOutside is wantTree for a store that is closed.
+func wantTreeOutside(t *testing.T, dir string) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { wantTree(t, dir, limited(t, dir, store.Limits{})) })
+}
+
+// kilo is content of a thousand bytes, the nth.
+func kilo(n int) storetest.Content { return storetest.Random(uint64(n), 1000) }
+
+// limited opens a store with limits, and closes it with the bubble.
+func limited(t *testing.T, dir string, l store.Limits) *store.Disk {
+	t.Helper()
+	s, err := store.OpenDisk(dir, store.DiskOptions{Limits: l})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { mustClose(t, s) })
+	return s
+}
+
+// keepAll commits the nth kilobytes, a second apart.
+func keepAll(t *testing.T, s *store.Disk, numbers ...int) {
+	t.Helper()
+	for _, n := range numbers {
+		time.Sleep(time.Second)
+		mustKeep(t, s, kilo(n))
+	}
+}
+
+func use(t *testing.T, s *store.Disk, n int) {
+	t.Helper()
+	time.Sleep(time.Second)
+	wantWhole(t, s, kilo(n).Digest)
+}
+
+// held lists which of the first kilobytes are held, once eviction has come to rest.
+func held(t *testing.T, s *store.Disk) []int {
+	t.Helper()
+	synctest.Wait()
+	var numbers []int
+	for n := range 50 {
+		_, err := s.Stat(t.Context(), kilo(n).Digest)
+		if err == nil {
+			numbers = append(numbers, n)
+		} else if !errors.Is(err, store.ErrNotFound) {
+			t.Fatal(err)
+		}
+	}
+	return numbers
+}
+
+func wantHeld(t *testing.T, s *store.Disk, want ...int) {
+	t.Helper()
+	if diff := cmp.Diff(want, held(t, s)); diff != "" {
+		t.Errorf("held (-want +got):\n%s", diff)
+	}
 }
