@@ -3,7 +3,6 @@ package upstream_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -13,66 +12,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/berth-cache/berth/upstream"
 	"github.com/berth-cache/berth/upstream/upstreamtest"
 )
-
-// patient is an upstream in a bubble, with what its Client exports.
-type patient struct {
-	*upstreamtest.Registry
-	t       *testing.T
-	client  *upstream.Client
-	metrics *prometheus.Registry
-	turn    int
-}
-
-func newPatient(t *testing.T, change ...func(*upstream.Config)) *patient {
-	t.Helper()
-	p := &patient{Registry: upstreamtest.New(t), t: t, metrics: prometheus.NewRegistry()}
-	p.AddImage("a", "1", []byte("layer"))
-	p.AddImage("b", "1", []byte("layer"))
-	n := upstreamtest.NewNetwork(t)
-	change = append([]func(*upstream.Config){on(n), func(cfg *upstream.Config) { cfg.Metrics = upstream.NewMetrics(p.metrics) }}, change...)
-	p.client = newClient(t, n.Serve("http://r.example.com", p), change...)
-	return p
-}
-
-// asks asks for a manifest of one repository or the other, in turn, and says how many
-// requests that took.
-func (p *patient) asks() (int, error) {
-	p.t.Helper()
-	before := len(p.Requests())
-	p.turn++
-	resp, err := p.client.Do(p.t.Context(), manifest([]string{"a", "b"}[p.turn%2], "1"))
-	if err == nil {
-		resp.Body.Close()
-	}
-	return len(p.Requests()) - before, err
-}
-
-func (p *patient) wantAsked(what string, want int, wantErr error) {
-	p.t.Helper()
-	if got, err := p.asks(); got != want || (err == nil) != (wantErr == nil) || wantErr != nil && errors.Is(wantErr, upstream.ErrDown) != errors.Is(err, upstream.ErrDown) {
-		p.t.Errorf("%s: %d requests, %v; want %d, %v", what, got, err, want, wantErr)
-	}
-}
-
-func (p *patient) wantIll(what string, want ...upstream.Condition) {
-	p.t.Helper()
-	if diff := cmp.Diff(want, p.client.Ill(), cmpopts.IgnoreFields(upstream.Condition{}, "Since")); diff != "" {
-		p.t.Errorf("%s: ill (-want +got):\n%s", what, diff)
-	}
-	if got := p.client.Ailing(); got != (len(want) > 0) {
-		p.t.Errorf("%s: ailing %t", what, got)
-	}
-}
-
-var errAny = errors.New("an error")
 
 // TestBreaker: so many failures in a row, and a host is asked by one request in a while,
 // until one is answered.
@@ -217,13 +161,6 @@ func TestBreakerOfASilentHost(t *testing.T) {
 	})
 }
 
-func (p *patient) wantFails() {
-	if resp, err := p.client.Do(p.t.Context(), manifest("a", "1")); err == nil {
-		resp.Body.Close()
-		p.t.Error("no error")
-	}
-}
-
 // TestWhatABreakerDoesNotMind: refusals are answers, who leaves says nothing, and one host's
 // trouble is not another's.
 func TestWhatABreakerDoesNotMind(t *testing.T) {
@@ -266,33 +203,6 @@ func TestFailuresFarApart(t *testing.T) {
 	})
 }
 
-// TestBreakerIsOfAHost: where blobs come from may be down while manifests go on, and whoever
-// has a part of a blob goes on asking.
-func TestBreakerIsOfAHost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPatient(t)
-		layer := string(p.AddBlob("a", []byte("layer")))
-		p.RedirectBlobs("http://cdn.test") // nobody is called that
-		for range 20 {
-			refused(t, p.client, blob("a", layer, 0))
-		}
-		want := []upstream.Condition{{Host: "cdn.test", Down: true, Reason: "name cdn.test does not exist"}}
-		if diff := cmp.Diff(want, p.client.Ill(), cmpopts.IgnoreFields(upstream.Condition{}, "Since")); diff != "" {
-			t.Errorf("ill (-want +got):\n%s", diff)
-		}
-		if p.client.Ailing() {
-			t.Error("ailing, where manifests come as ever")
-		}
-		p.wantAsked("a manifest", 1, nil)
-		if e := refused(t, p.client, blob("a", layer, 0)); !errors.Is(e, upstream.ErrDown) || !strings.Contains(e.Message, "cdn.test: not asked, it is down since 00:00:") {
-			t.Errorf("a blob: %v", e)
-		}
-		if e := refused(t, p.client, blob("a", layer, 2)); errors.Is(e, upstream.ErrDown) {
-			t.Errorf("the rest of a blob: %v", e)
-		}
-	})
-}
-
 // TestBreakerWhileConnecting: an address that refuses, and one where nobody is.
 func TestBreakerWhileConnecting(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -317,24 +227,6 @@ func TestBreakerWhileConnecting(t *testing.T) {
 			})
 		})
 	}
-}
-
-// hostsIll is what is exported of hosts that are ill.
-func (p *patient) hostsIll() map[string]float64 {
-	p.t.Helper()
-	families, err := p.metrics.Gather()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	ill := map[string]float64{}
-	for _, f := range families {
-		if f.GetName() == "berth_upstream_host_ill" {
-			for _, m := range f.GetMetric() {
-				ill[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
-			}
-		}
-	}
-	return ill
 }
 
 // TestRepositoryThatFails: one that is answered 500 is asked now and then; the others are as
@@ -367,86 +259,5 @@ func TestRepositoryThatFails(t *testing.T) {
 			}
 		}
 		p.wantIll("for all", upstream.Condition{Host: "r.example.com", Down: true, Reason: "answered 500"})
-	})
-}
-
-// TestHostThatNobodyAsks: what is known of it is out of date after a while.
-func TestHostThatNobodyAsks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPatient(t)
-		p.Fail(nil, upstreamtest.Fault{CutAfter: -1})
-		p.wantAsked("first", 3, errAny)
-		p.wantAsked("second", 2, errAny)
-		for range 5 {
-			time.Sleep(time.Minute)
-			p.wantAsked("now and then", 1, errAny)
-		}
-		p.wantIll("asked", upstream.Condition{Host: "r.example.com", Down: true, Reason: "connection broke before an answer"})
-		if diff := cmp.Diff(map[string]float64{"r.example.com": 2}, p.hostsIll()); diff != "" {
-			t.Errorf("exported (-want +got):\n%s", diff)
-		}
-		time.Sleep(2 * time.Minute)
-		p.wantIll("not asked")
-		if diff := cmp.Diff(map[string]float64{}, p.hostsIll()); diff != "" {
-			t.Errorf("exported (-want +got):\n%s", diff)
-		}
-	})
-}
-
-// TestManyHosts: redirects lead to as many hosts as they like; those known are bounded, and
-// the upstream's own is always one of them.
-func TestManyHosts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPatient(t)
-		layer := string(p.AddBlob("a", []byte("layer")))
-		for i := range 200 {
-			p.RedirectBlobs(fmt.Sprintf("http://cdn%d.test", i)) // nobody is called that
-			for range 6 {
-				refused(t, p.client, blob("a", layer, 0))
-			}
-		}
-		if n := len(p.client.Ill()); n == 0 || n > 64 {
-			t.Errorf("%d hosts are known to be ill", n)
-		}
-		if n := len(p.hostsIll()); n == 0 || n > 64 {
-			t.Errorf("%d hosts are exported", n)
-		}
-		p.Fail(nil, upstreamtest.Fault{CutAfter: -1})
-		for range 3 {
-			p.wantFails()
-		}
-		if !p.client.Ailing() {
-			t.Error("the upstream's own host is not known")
-		}
-		p.client.Retire()
-		if ill := p.hostsIll(); len(ill) > 0 {
-			t.Errorf("of a retired client: %v", ill)
-		}
-	})
-}
-
-// TestBlobsAreAside: a host of blobs that is ill keeps nobody from waiting for a manifest, even
-// if it was asked by HEAD, nor does a segment that has no answer.
-func TestBlobsAreAside(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPatient(t)
-		layer := string(p.AddBlob("a", []byte("layer")))
-		p.RedirectBlobs("http://cdn.test") // nobody is called that
-		r := blob("a", layer, 0)
-		r.Method = http.MethodHead
-		for range 5 {
-			refused(t, p.client, r)
-		}
-		if p.client.Ailing() || len(p.client.Ill()) != 1 {
-			t.Errorf("ailing %t, ill %v", p.client.Ailing(), p.client.Ill())
-		}
-		p.RedirectBlobs("")
-		p.Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Release: make(chan struct{}), StallAfter: -1})
-		segment := blob("a", layer, 1)
-		segment.Length = 2
-		refused(t, p.client, segment)
-		if p.client.Ailing() {
-			t.Error("ailing, since a segment had no answer")
-		}
 	})
 }
