@@ -1,16 +1,11 @@
 package pull
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"github.com/berth-cache/berth/upstream"
 )
 
 const (
@@ -66,31 +61,4 @@ func inspect(body []byte, contentType string) (string, error) {
 		return "", fmt.Errorf("its content is not what %s says", mediaType)
 	}
 	return mediaType, nil
-}
-
-// successors returns the manifests of the index now that take the place of those that we
-// hold of the index old: the same platforms, which somebody pulled.
-func (p *Puller) successors(ctx context.Context, old digest.Digest, now []byte) []digest.Digest {
-	var before, after document
-	raw, err := p.contents.ReadAll(ctx, old, upstream.MaxManifestBytes)
-	if err != nil || json.Unmarshal(raw, &before) != nil || json.Unmarshal(now, &after) != nil {
-		return nil
-	}
-	var next []digest.Digest
-	for _, child := range after.Manifests {
-		if child.Platform == nil || child.Platform.OS == "unknown" || child.Digest.Validate() != nil {
-			continue
-		}
-		pulled := slices.ContainsFunc(before.Manifests, func(d ocispec.Descriptor) bool {
-			return d.Platform != nil && samePlatform(*d.Platform, *child.Platform) && p.holds(ctx, d.Digest)
-		})
-		if pulled && !p.holds(ctx, child.Digest) {
-			next = append(next, child.Digest)
-		}
-	}
-	return next
-}
-
-func samePlatform(a, b ocispec.Platform) bool {
-	return a.OS == b.OS && a.Architecture == b.Architecture && a.Variant == b.Variant && a.OSVersion == b.OSVersion
 }

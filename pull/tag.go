@@ -241,38 +241,3 @@ func (p *Puller) order(route catalog.Route, at pointed) (order []*catalog.Upstre
 	order = append([]*catalog.Upstream{at.from}, route.Candidates[:i]...)
 	return append(order, route.Candidates[i+1:]...), false
 }
-
-// renew fetches what a tag moved to, before anybody is pointed there: the manifest and,
-// of an index, the platforms that were pulled of the old one.
-func (p *Puller) renew(ctx context.Context, q Query, old pointed, now resolved) ([]byte, error) {
-	body := now.body
-	if body == nil {
-		m, err := p.fetch(ctx, now.from, manifestRef{q.at(now.from), now.pointer.Digest.String(), now.pointer.Digest})
-		if err != nil {
-			return nil, p.unfetched(ctx, q, now.from, err)
-		}
-		body = m.Body
-	}
-	for _, d := range p.successors(ctx, old.pointer.Digest, body) {
-		if _, err := p.fetch(ctx, now.from, manifestRef{q.at(now.from), d.String(), d}); err != nil {
-			return nil, p.unfetched(ctx, q, now.from, err)
-		}
-	}
-	return body, nil
-}
-
-// kept tells whether what renew fetched is held now: a store in trouble may not have taken it.
-func (p *Puller) kept(ctx context.Context, old pointed, now resolved) bool {
-	return p.holds(ctx, now.pointer.Digest) && len(p.successors(ctx, old.pointer.Digest, now.body)) == 0
-}
-
-// unfetched is the error of a tag that moved to something that cannot be had: whatever the
-// upstream said, the tag itself is there, so the old image goes on being served.
-func (p *Puller) unfetched(ctx context.Context, q Query, u *catalog.Upstream, err error) error {
-	v := p.judge(ctx, search{Query: q}, u, err)
-	e := search{Query: q}.failed(v.reason, []Answer{{u.Name, "the tag moved, but what it moved to cannot be fetched: " + v.said}}, v.retryAfter)
-	if v.reason == NotFound || v.reason == Denied {
-		e.Reason = Unavailable
-	}
-	return e
-}

@@ -203,15 +203,3 @@ func (p *Puller) note(s search, u *catalog.Upstream, v verdict) {
 		p.absences.learn(u, s.Route.Repository, s.Tag, what)
 	}
 }
-
-// ask sends one request to u.
-func (p *Puller) ask(ctx context.Context, u *catalog.Upstream, r upstream.Request) (*upstream.Response, error) {
-	client, ok := u.Client.(Upstream)
-	if !ok {
-		return nil, &upstream.Error{Upstream: u.Name, Class: upstream.Unavailable, Message: "is not set up in this process"}
-	}
-	if wait := p.limits.pull(u, r); wait > 0 {
-		return nil, limited(u, upstream.PullLimit, wait)
-	}
-	return client.Do(ctx, r)
-}
