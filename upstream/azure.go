@@ -34,25 +34,25 @@ func Azure() Credential {
 	}.credential()
 }
 
-func askAzure(ctx context.Context, c *Client) (Found, error) {
+func askAzure(ctx context.Context, c *Client) (found, error) {
 	identity, err := azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{
 		ClientOptions: azcore.ClientOptions{Transport: vendorClient()},
 	})
 	if err != nil {
-		return Found{}, err
+		return found{}, err
 	}
 	token, err := identity.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{azureScope}})
 	if err != nil {
 		if _, tried, ok := strings.Cut(err.Error(), "Attempted credentials:"); ok {
 			err = errors.New(strings.TrimSpace(tried)) // what matters, where messages have an end
 		}
-		return Found{}, err
+		return found{}, err
 	}
 	return c.exchange(ctx, token.Token)
 }
 
 // exchange gets an identity token of the registry for one of Azure's.
-func (c *Client) exchange(ctx context.Context, token string) (Found, error) {
+func (c *Client) exchange(ctx context.Context, token string) (found, error) {
 	form := url.Values{"grant_type": {"access_token"}, "service": {c.base.Host}, "access_token": {token}}
 	resp, err := c.send(ctx, trip{
 		method: http.MethodPost, form: form.Encode(),
@@ -61,18 +61,18 @@ func (c *Client) exchange(ctx context.Context, token string) (Found, error) {
 		allow:  c.checkTokenHop(authn.AuthConfig{IdentityToken: token}),
 	})
 	if err != nil {
-		return Found{}, err
+		return found{}, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenBytes))
 	if err != nil {
-		return Found{}, err
+		return found{}, err
 	}
 	var answer struct {
 		RefreshToken string `json:"refresh_token"`
 	}
 	if resp.StatusCode != http.StatusOK || json.Unmarshal(body, &answer) != nil || answer.RefreshToken == "" {
-		return Found{}, fmt.Errorf("the registry answered %s when it was shown who we are", resp.Status)
+		return found{}, fmt.Errorf("the registry answered %s when it was shown who we are", resp.Status)
 	}
-	return Found{IdentityToken: answer.RefreshToken, Expires: time.Now().Add(azureExpiry)}, nil
+	return found{IdentityToken: answer.RefreshToken, Expires: time.Now().Add(azureExpiry)}, nil
 }

@@ -89,13 +89,6 @@ func (c *Client) newTransport() *http.Transport {
 	}
 }
 
-// Name is the upstream's configured name.
-func (c *Client) Name() string { return c.cfg.Name }
-
-// Host is the upstream's own host in lower case, with its port unless that is the
-// scheme's default.
-func (c *Client) Host() string { return c.base.Host }
-
 // Close ends the Client's goroutines, waits for them, and closes idle connections.
 // Bodies that are being read stay readable.
 func (c *Client) Close() {
@@ -137,37 +130,4 @@ func (f answerFault) unauthorised() bool {
 
 func usable(r Request, status int) bool {
 	return status == http.StatusOK || status == http.StatusPartialContent && r.rangeHeader() != ""
-}
-
-// trip is the request with its headers.
-func (c *Client) trip(r Request, l login) trip {
-	h := http.Header{}
-	switch r.Kind {
-	case KindManifest:
-		h.Set("Accept", acceptManifests)
-	case KindTags:
-		h.Set("Accept", "application/json")
-	case KindReferrers:
-		h.Set("Accept", "application/vnd.oci.image.index.v1+json")
-	default:
-		h.Set("Accept", "*/*")
-	}
-	if rng := r.rangeHeader(); rng != "" {
-		h.Set("Range", rng)
-	}
-	if l.header != "" {
-		h.Set("Authorization", l.header)
-	}
-	t := trip{
-		method: r.Method, url: r.url(c.base), header: h,
-		blob: r.Kind == KindBlob && r.Method == http.MethodGet, alone: r.Length > 0,
-		goesOn: r.Offset > 0, repository: r.Repository, aside: r.Kind == KindBlob, rank: first,
-	}
-	switch {
-	case r.Check:
-		t.rank = idle
-	case t.blob:
-		t.rank = bulk
-	}
-	return t
 }

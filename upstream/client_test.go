@@ -150,13 +150,6 @@ func fingerprint(t *testing.T, base, name string) string {
 	}).Fingerprint()
 }
 
-func TestHost(t *testing.T) {
-	c := newClient(t, "https://Registry.Example.com:443")
-	if c.Host() != "registry.example.com" || c.Name() != "hub" {
-		t.Errorf("host %q of %q", c.Host(), c.Name())
-	}
-}
-
 func TestBadConfig(t *testing.T) {
 	for _, base := range []string{"", "/path", "https:///v2", "ftp://host", "https://host/path", "https://jo@host", "https://host?q=1"} {
 		t.Run(base, func(t *testing.T) {

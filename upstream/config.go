@@ -120,8 +120,8 @@ func defaultPort(scheme string) string {
 }
 
 // Fingerprint is 16 hex digits that stay the same as long as the upstream's scheme, host
-// and first user name do, whatever it is called in the configuration. The kind of a Lookup
-// stands for a user name.
+// and first user name do, whatever it is called in the configuration. The kind of a login
+// that is looked up stands for a user name.
 func (c *Client) Fingerprint() string {
 	user := ""
 	if first := c.accounts.all[0]; !first.anonymous() {

@@ -26,25 +26,13 @@ func Password(username, password string) Credential {
 	}}
 }
 
-// Found is a login that was looked up.
-type Found struct {
+// found is a login that was looked up.
+type found struct {
 	Username, Password string
 	// IdentityToken is what a token service takes instead of the two.
 	IdentityToken string
 	// Expires is when it ends; zero if nobody says.
 	Expires time.Time
-}
-
-// Lookup is a login that find gives for the upstream's host, when it is needed and again
-// before it expires. find ends with ctx; its error is shown to those who pull. kind names
-// the place in messages, e.g. "ecr".
-func Lookup(kind string, find func(ctx context.Context, host string) (Found, error)) Credential {
-	return Credential{func(c *Client) (*source, error) {
-		return &source{
-			kind: kind, user: "\n" + kind, cure: "check what " + kind + " gives",
-			find: func(ctx context.Context) (Found, error) { return find(ctx, c.base.Host) },
-		}, nil
-	}}
 }
 
 // source is where a login comes from: fixed, or found.
@@ -53,7 +41,7 @@ type source struct {
 	// user is the account for the fingerprint: the user name, or what stands for it.
 	user  string
 	fixed *authn.AuthConfig
-	find  func(ctx context.Context) (Found, error)
+	find  func(ctx context.Context) (found, error)
 	// cure is what to do when the login is refused.
 	cure string
 }

@@ -58,7 +58,7 @@ func dockerSource(data, host string) (*source, error) {
 		}
 		return &source{
 			user: "\ndocker-credential-" + helper,
-			find: func(ctx context.Context) (Found, error) { return askHelper(ctx, helper, key) },
+			find: func(ctx context.Context) (found, error) { return askHelper(ctx, helper, key) },
 		}, nil
 	}
 	for _, key := range keys {
@@ -89,21 +89,21 @@ func helperOf(file *configfile.ConfigFile, keys []string) (helper, key string) {
 
 // askHelper runs a credential helper. What it says instead of a login may be anything, and
 // is not repeated.
-func askHelper(ctx context.Context, helper, key string) (Found, error) {
+func askHelper(ctx context.Context, helper, key string) (found, error) {
 	name := "docker-credential-" + helper
 	if _, err := exec.LookPath(name); err != nil {
-		return Found{}, fmt.Errorf("there is no program %s in the PATH of berth", name)
+		return found{}, fmt.Errorf("there is no program %s in the PATH of berth", name)
 	}
 	login, err := client.Get(func(args ...string) client.Program { return newProgram(ctx, name, args) }, key)
 	switch {
 	case helpers.IsErrCredentialsNotFound(err):
-		return Found{}, fmt.Errorf("%s has no login for %s", name, key)
+		return found{}, fmt.Errorf("%s has no login for %s", name, key)
 	case err != nil:
-		return Found{}, fmt.Errorf("%s gave none; run echo %s | %s get to see why", name, key, name)
+		return found{}, fmt.Errorf("%s gave none; run echo %s | %s get to see why", name, key, name)
 	case login.Username == "<token>":
-		return Found{IdentityToken: login.Secret}, nil
+		return found{IdentityToken: login.Secret}, nil
 	}
-	return Found{Username: login.Username, Password: login.Secret}, nil
+	return found{Username: login.Username, Password: login.Secret}, nil
 }
 
 // program is a helper that ends with its context.

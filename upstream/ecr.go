@@ -28,16 +28,16 @@ func ECR() Credential {
 			_, err := api.ExtractRegistry(host)
 			return err == nil
 		},
-		find: func(ctx context.Context, c *Client) (Found, error) { return askECR(ctx, c.base.Hostname()) },
+		find: func(ctx context.Context, c *Client) (found, error) { return askECR(ctx, c.base.Hostname()) },
 	}.credential()
 }
 
 // askECR uses the credential helper's knowledge of hosts, and not the helper: that has a
 // cache of its own on disk, logs its errors instead of returning them, and takes no context.
-func askECR(ctx context.Context, host string) (Found, error) {
+func askECR(ctx context.Context, host string) (found, error) {
 	registry, err := api.ExtractRegistry(host)
 	if err != nil {
-		return Found{}, err
+		return found{}, err
 	}
 	public := registry.Service == api.ServiceECRPublic
 	options := []func(*config.LoadOptions) error{config.WithHTTPClient(awsClient()), config.WithRegion(registry.Region)}
@@ -49,24 +49,24 @@ func askECR(ctx context.Context, host string) (Found, error) {
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
-		return Found{}, err
+		return found{}, err
 	}
 	if public {
 		out, err := api.NewECRPublicClientWrapper(ecrpublic.NewFromConfig(cfg)).GetAuthorizationToken(ctx, nil)
 		if err != nil {
-			return Found{}, err
+			return found{}, err
 		}
 		if out.AuthorizationData == nil {
-			return Found{}, errNoLogin
+			return found{}, errNoLogin
 		}
 		return ecrLogin(out.AuthorizationData.AuthorizationToken, out.AuthorizationData.ExpiresAt)
 	}
 	out, err := api.NewECRClientWrapper(ecr.NewFromConfig(cfg)).GetAuthorizationToken(ctx, nil)
 	if err != nil {
-		return Found{}, err
+		return found{}, err
 	}
 	if len(out.AuthorizationData) == 0 {
-		return Found{}, errNoLogin
+		return found{}, errNoLogin
 	}
 	return ecrLogin(out.AuthorizationData[0].AuthorizationToken, out.AuthorizationData[0].ExpiresAt)
 }
@@ -77,11 +77,11 @@ func awsClient() *awshttp.BuildableClient {
 }
 
 // ecrLogin reads a token, which is "user:password" in base64.
-func ecrLogin(token *string, expires *time.Time) (Found, error) {
+func ecrLogin(token *string, expires *time.Time) (found, error) {
 	plain, err := base64.StdEncoding.DecodeString(aws.ToString(token))
 	user, password, ok := strings.Cut(string(plain), ":")
 	if err != nil || !ok {
-		return Found{}, errors.New("AWS gave a token of an unknown form")
+		return found{}, errors.New("AWS gave a token of an unknown form")
 	}
-	return Found{Username: user, Password: password, Expires: aws.ToTime(expires)}, nil
+	return found{Username: user, Password: password, Expires: aws.ToTime(expires)}, nil
 }

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"time"
@@ -124,4 +125,19 @@ func (k *keyring) username() string {
 		return ""
 	}
 	return k.lookup.held.Username
+}
+
+// Found is a login that was looked up.
+type Found = found
+
+// Lookup is a login that find gives for the upstream's host, when it is needed and again
+// before it expires. find ends with ctx; its error is shown to those who pull. kind names
+// the place in messages, e.g. "ecr".
+func Lookup(kind string, find func(ctx context.Context, host string) (Found, error)) Credential {
+	return Credential{func(c *Client) (*source, error) {
+		return &source{
+			kind: kind, user: "\n" + kind, cure: "check what " + kind + " gives",
+			find: func(ctx context.Context) (Found, error) { return find(ctx, c.base.Host) },
+		}, nil
+	}}
 }

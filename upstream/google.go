@@ -19,22 +19,22 @@ func Google() Credential {
 		owns: func(host string) bool {
 			return host == "gcr.io" || strings.HasSuffix(host, ".gcr.io") || strings.HasSuffix(host, ".pkg.dev")
 		},
-		find: func(ctx context.Context, _ *Client) (Found, error) { return askGoogle(ctx) },
+		find: func(ctx context.Context, _ *Client) (found, error) { return askGoogle(ctx) },
 	}.credential()
 }
 
 // askGoogle does not use google.Keychain: what that finds first, nothing included, holds
 // for the life of the process.
-func askGoogle(ctx context.Context) (Found, error) {
+func askGoogle(ctx context.Context) (found, error) {
 	auth, err := google.NewEnvAuthenticator(context.WithValue(ctx, oauth2.HTTPClient, vendorClient()))
 	if err != nil {
-		return Found{}, googleError(err)
+		return found{}, googleError(err)
 	}
 	login, err := auth.Authorization()
 	if err != nil {
-		return Found{}, googleError(err)
+		return found{}, googleError(err)
 	}
-	f := Found{Username: login.Username, Password: login.Password}
+	f := found{Username: login.Username, Password: login.Password}
 	if source, ok := auth.(oauth2.TokenSource); ok {
 		if token, err := source.Token(); err == nil { // the one just given
 			f.Expires = token.Expiry

@@ -13,7 +13,7 @@ type keychain struct {
 	// hosts are what it is for, in words.
 	hosts string
 	owns  func(host string) bool
-	find  func(ctx context.Context, c *Client) (Found, error)
+	find  func(ctx context.Context, c *Client) (found, error)
 }
 
 func (k keychain) credential() Credential {
@@ -23,7 +23,7 @@ func (k keychain) credential() Credential {
 		}
 		return &source{
 			kind: k.kind, user: "\n" + k.kind, cure: "check the rights of the identity that keychain " + k.kind + " found, for",
-			find: func(ctx context.Context) (Found, error) { return k.find(ctx, c) },
+			find: func(ctx context.Context) (found, error) { return k.find(ctx, c) },
 		}, nil
 	}}
 }

@@ -42,7 +42,7 @@ type lookup struct {
 	keys *keyring
 
 	mu      sync.Mutex // guards everything below
-	held    *Found
+	held    *found
 	at      time.Time // when it was found
 	renewAt time.Time
 	running chan struct{} // closed when the lookup under way is over; nil without one
@@ -84,7 +84,7 @@ func (l *lookup) lasting(now time.Time) (authn.AuthConfig, bool) {
 	return l.held.login(), true
 }
 
-func (f Found) login() authn.AuthConfig {
+func (f found) login() authn.AuthConfig {
 	return authn.AuthConfig{Username: f.Username, Password: f.Password, IdentityToken: f.IdentityToken}
 }
 

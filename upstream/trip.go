@@ -33,6 +33,39 @@ type trip struct {
 	allow func(from, to *url.URL) error
 }
 
+// trip is the request with its headers.
+func (c *Client) trip(r Request, l login) trip {
+	h := http.Header{}
+	switch r.Kind {
+	case KindManifest:
+		h.Set("Accept", acceptManifests)
+	case KindTags:
+		h.Set("Accept", "application/json")
+	case KindReferrers:
+		h.Set("Accept", "application/vnd.oci.image.index.v1+json")
+	default:
+		h.Set("Accept", "*/*")
+	}
+	if rng := r.rangeHeader(); rng != "" {
+		h.Set("Range", rng)
+	}
+	if l.header != "" {
+		h.Set("Authorization", l.header)
+	}
+	t := trip{
+		method: r.Method, url: r.url(c.base), header: h,
+		blob: r.Kind == KindBlob && r.Method == http.MethodGet, alone: r.Length > 0,
+		goesOn: r.Offset > 0, repository: r.Repository, aside: r.Kind == KindBlob, rank: first,
+	}
+	switch {
+	case r.Check:
+		t.rank = idle
+	case t.blob:
+		t.rank = bulk
+	}
+	return t
+}
+
 // service is what a breaker is about: a host, or the token service there.
 func (t trip) service(host string) string {
 	if t.tokens {
