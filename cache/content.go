@@ -41,7 +41,7 @@ type ContentOptions struct {
 	// Orphans is how many fills run on at a time after their last client left: 8 if
 	// zero, none if negative. Others pause.
 	Orphans int
-	// MemoryBytes is how many bytes of small content are held in memory as well: 64 MiB if
+	// MemoryBytes is how many bytes of small content are held in memory as well: 48 MiB if
 	// zero, none if negative.
 	MemoryBytes int64
 	// Keep is how long a paused fill keeps its bytes for a resume: 10 minutes if zero.

@@ -25,6 +25,8 @@ var ErrUnknown = errors.New("not known")
 var ErrUnread = fmt.Errorf("%w: the state cannot be read", ErrUnknown)
 
 const (
+	// defaultFacts is about how many bytes of memory the facts in use may take: some 80,000.
+	defaultFacts = 32 << 20
 	// unusedFor is how long a fact that nobody asks for is kept.
 	unusedFor = 90 * 24 * time.Hour
 	// stateBound is the longest a request waits for the state: past it the fact counts
@@ -49,7 +51,7 @@ type Index struct {
 
 // IndexOptions tunes an Index.
 type IndexOptions struct {
-	// MemoryBytes is about how much memory the facts in use may take; zero is 64 MiB.
+	// MemoryBytes is about how much memory the facts in use may take; zero is 32 MiB.
 	MemoryBytes uint64
 	Logger      *slog.Logger
 	// Metrics counts trouble with the state, and may be nil.
@@ -59,7 +61,7 @@ type IndexOptions struct {
 // NewIndex returns an Index over s. It does no IO.
 func NewIndex(s state.Store, opts IndexOptions) *Index {
 	if opts.MemoryBytes == 0 {
-		opts.MemoryBytes = 64 << 20
+		opts.MemoryBytes = defaultFacts
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)

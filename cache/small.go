@@ -16,8 +16,9 @@ const (
 	// maxSmall is the largest content that is held in memory: manifests, configs and the
 	// tiny layers that images are full of. Larger ones gain nothing, the kernel sends them.
 	maxSmall = 128 << 10
-	// defaultMemory is how many bytes of small content are held: some ten thousand images.
-	defaultMemory = 64 << 20
+	// defaultMemory is how many bytes of small content are held: some eight thousand images. Together
+	// with defaultFacts and the garbage of both it keeps Berth below 200 MiB.
+	defaultMemory = 48 << 20
 	// smallOverhead is about what an entry costs besides its bytes.
 	smallOverhead = 256
 	// useEvery is how often the store is told of uses, by content.
