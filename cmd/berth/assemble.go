@@ -60,27 +60,13 @@ func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth,
 	b.info = newUpstreamInfo(b.metrics)
 	b.fleet = &fleet{logger: logger, metrics: upstream.NewMetrics(b.metrics)}
 	b.closing(func() error { b.fleet.close(); return nil })
-	if err := dataFolder(cfg.Data); err != nil {
+	if err := b.openData(cfg); err != nil {
 		return b, err
 	}
-	disk, err := store.OpenDisk(filepath.Join(cfg.Data, "content"), store.DiskOptions{
-		Logger: logger, Limits: limits(cfg), Metrics: store.NewMetrics(b.metrics),
-	})
-	if err != nil {
-		return b, err
-	}
-	b.disk = disk
-	b.closing(disk.Close)
-	facts, err := openState(cfg, logger)
-	if err != nil {
-		return b, err
-	}
-	b.facts = facts
-	b.closing(facts.Close)
-	counts := cache.NewMetrics(b.metrics, disk.Usage)
-	index := cache.NewIndex(facts, cache.IndexOptions{Logger: logger, Metrics: counts})
+	counts := cache.NewMetrics(b.metrics, b.disk.Usage)
+	index := cache.NewIndex(b.facts, cache.IndexOptions{Logger: logger, Metrics: counts})
 	b.closing(func() error { index.Close(); return nil })
-	contents := cache.NewContents(disk, cache.ContentOptions{Logger: logger, Metrics: counts})
+	contents := cache.NewContents(b.disk, cache.ContentOptions{Logger: logger, Metrics: counts})
 	b.closers = append(b.closers, func(ctx context.Context) error {
 		if err := contents.Close(ctx); err != nil {
 			logger.Warn("the time to stop is over", "error", err) // what was cut off is fetched anew
@@ -88,7 +74,7 @@ func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth,
 		return nil
 	})
 	b.scrub = cache.NewScrub(contents, cache.ScrubOptions{ //nolint:contextcheck // ends with its Close
-		Store: disk, BytesPerSecond: cfg.Cache.Scrub, Logger: logger, Metrics: counts,
+		Store: b.disk, BytesPerSecond: cfg.Cache.Scrub, Logger: logger, Metrics: counts,
 	})
 	b.closing(func() error { b.scrub.Close(); return nil })
 	b.pulls = pull.NewMetrics(b.metrics)
@@ -104,6 +90,28 @@ func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth,
 		Catalog: b.catalog, Puller: puller, Logger: logger, Access: b.access, Metrics: proxy.NewMetrics(b.metrics), WriteStall: writeBound,
 	})
 	return b, nil
+}
+
+// openData opens the content and the state.
+func (b *berth) openData(cfg *config.Config) error {
+	if err := dataFolder(cfg.Data); err != nil {
+		return err
+	}
+	disk, err := store.OpenDisk(filepath.Join(cfg.Data, "content"), store.DiskOptions{
+		Logger: b.logger, Limits: limits(cfg), Metrics: store.NewMetrics(b.metrics),
+	})
+	if err != nil {
+		return err
+	}
+	b.disk = disk
+	b.closing(disk.Close)
+	facts, err := openState(cfg, b.logger)
+	if err != nil {
+		return err
+	}
+	b.facts = facts
+	b.closing(facts.Close)
+	return nil
 }
 
 // reconfigure makes cfg what holds for requests from now on, or changes nothing.

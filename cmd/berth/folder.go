@@ -61,28 +61,11 @@ func dataCondition(ctx context.Context, cfg *config.Config) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("data folder %s%s: %w", dir, store.Hint(dir, err), err)
 	}
-	var damage error
-	used := false
-	for _, file := range []string{"state.db", "content/index.db"} {
-		path := filepath.Join(dir, file)
-		bounded, cancel := context.WithTimeout(ctx, lookBound)
-		err := state.CheckFile(bounded, path)
-		cancel()
-		switch {
-		case errors.Is(err, state.ErrInUse):
-			used = true
-		case errors.Is(err, state.ErrDamaged):
-			damage = errors.Join(damage, fmt.Errorf("%w; stop Berth if it runs, then run berth check --repair", err))
-		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-		case err != nil:
-			return "", fmt.Errorf("%w%s", err, store.Hint(path, err))
-		}
+	used, err := lookInto(ctx, dir)
+	if err != nil {
+		return "", err
 	}
-	if damage != nil {
-		return "", damage
-	}
-	content := filepath.Join(dir, "content")
-	if err := foldersBelow(content); err != nil {
+	if err := foldersBelow(filepath.Join(dir, "content")); err != nil {
 		return "", err
 	}
 	said := "The data folder looks well"
@@ -97,10 +80,33 @@ func dataCondition(ctx context.Context, cfg *config.Config) (string, error) {
 	if all := float64(s.Blocks) * float64(s.Bsize); all <= float64(cfg.Cache.MinFree) {
 		said += fmt.Sprintf("\nNothing can be kept there: the file system has %.1f GiB in all, and cache.min_free wants as much to stay free. Lower it.", all/(1<<30))
 	}
+	content := filepath.Join(dir, "content")
 	if info, err := os.Stat(filepath.Join(content, "index.db")); (err != nil || info.Size() == 0) && store.HasContent(content) {
 		said += "\nContent lies there that no index knows, so that it does not count: berth check --repair makes a new index from it."
 	}
 	return said, nil
+}
+
+// lookInto looks into the databases in the data folder dir, as far as time allows, and
+// tells whether a Berth that runs has one of them open. Its error is all damage found.
+func lookInto(ctx context.Context, dir string) (used bool, err error) {
+	var damage error
+	for _, file := range []string{"state.db", "content/index.db"} {
+		path := filepath.Join(dir, file)
+		bounded, cancel := context.WithTimeout(ctx, lookBound)
+		err := state.CheckFile(bounded, path)
+		cancel()
+		switch {
+		case errors.Is(err, state.ErrInUse):
+			used = true
+		case errors.Is(err, state.ErrDamaged):
+			damage = errors.Join(damage, fmt.Errorf("%w; stop Berth if it runs, then run berth check --repair", err))
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		case err != nil:
+			return used, fmt.Errorf("%w%s", err, store.Hint(path, err))
+		}
+	}
+	return used, damage
 }
 
 // foldersBelow tells whether this user may use the folders of the content folder, such as

@@ -57,21 +57,15 @@ func serve(ctx context.Context, from source, out io.Writer) (err error) {
 	m.ready("")
 
 	r := &reloader{from: from, cache: b, doors: d, metrics: reloads, manager: m, started: cfg, current: cfg}
-	var behind sync.WaitGroup
-	running, stop := context.WithCancel(ctx)
-	behind.Go(func() { b.tryState(running) })
-	behind.Go(func() { r.run(running, hangup) })
 	w := &watchdog{manager: m, facts: b.facts, handler: b.handler, every: watchEvery(os.Getenv)}
-	var watched sync.WaitGroup
-	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx)) // while pulls finish, too
-	watched.Go(func() { w.run(watching) })
+	stop := behind(ctx, b.tryState, func(ctx context.Context) { r.run(ctx, hangup) })
+	unwatch := behind(context.WithoutCancel(ctx), w.run) // while pulls finish, too
 	select {
 	case <-ctx.Done():
 	case err = <-d.failed:
 	}
 	d.ready.ready.Store(false)
 	stop()
-	behind.Wait()
 	within := r.current.Drain
 	b.logger.Info("stopping: pulls may finish", "within", within)
 	m.stopping("Stopping: pulls may finish within " + within.String())
@@ -79,8 +73,20 @@ func serve(ctx context.Context, from source, out io.Writer) (err error) {
 	defer cancel()
 	err = errors.Join(err, d.close(bounded, within))
 	unwatch()
-	watched.Wait()
 	err = errors.Join(err, b.close(bounded))
 	b.logger.Info("stopped")
 	return err
+}
+
+// behind runs all of work until end is called, which waits for it.
+func behind(ctx context.Context, work ...func(context.Context)) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	for _, f := range work {
+		running.Go(func() { f(ctx) })
+	}
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }
