@@ -69,6 +69,62 @@ func TestHeldTagIsNotReplacedByTheOrigins(t *testing.T) {
 	})
 }
 
+// What an upstream says of something else does not send its tags elsewhere: not a registry
+// without the API for referrers that takes such a path for a repository's name, nor a refusal
+// while the state could not tell that the repository is known.
+func TestHeldTagIsGoneByItsOwnAnswerAlone(t *testing.T) {
+	for name, test := range map[string]struct {
+		other func(r *rig, image upstreamtest.Image)
+		want  told
+	}{
+		"referrers of a name unknown": {func(r *rig, image upstreamtest.Image) {
+			r.hubs["hub"].Fail(upstreamtest.On("GET referrers"), refusal(404, "NAME_UNKNOWN"))
+			r.lists(r.get(referrersPath("app", image.Digest)), "")
+		}, confirmed()},
+		"another tag refused": {func(r *rig, _ upstreamtest.Image) {
+			r.plan.state.(*sickState).become(stateFails)
+			r.hubs["hub"].Fail(nil, refusal(401, "UNAUTHORIZED"))
+			r.get(manifestPath("app", "2"))
+		}, stale(day, "credential-refused")},
+	} {
+		timeless(t, name, func(t *testing.T) {
+			r := newRig(t, plan{upstreams: []far{{name: "hub"}, {name: "other"}}, state: &sickState{}})
+			image := r.hubs["hub"].AddImage("app", "1", []byte("layer"))
+			r.hubs["hub"].Tag("app", "3", image.Digest)
+			for _, tag := range []string{"1", "3"} {
+				r.hubs["other"].AddImage("app", tag, []byte("a stranger's"))
+			}
+			r.pulled(manifestPath("app", "1"), image.Manifest)
+			r.restart()
+			r.pulled(manifestPath("app", "1"), image.Manifest)
+			time.Sleep(day)
+			test.other(r, image)
+			a := r.get(manifestPath("app", "1"))
+			r.tells(a, test.want)
+			r.is(a, image)
+			if test.want.Warning == "" {
+				r.pulled(manifestPath("app", "3"), image.Manifest)
+			}
+		})
+	}
+}
+
+// A list that is held is not replaced by a stranger's since its own upstream refuses it now.
+func TestHeldListIsNotReplacedByAnothers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, plan{upstreams: []far{{name: "hub"}, {name: "other"}}})
+		r.hubs["hub"].AddImage("app", "1", []byte("layer"))
+		r.hubs["other"].AddImage("app", "2", []byte("a stranger's"))
+		held := r.get("/v2/app/tags/list")
+		r.hubs["hub"].Fail(nil, refusal(401, "UNAUTHORIZED"))
+		time.Sleep(time.Hour)
+		if a := r.get("/v2/app/tags/list"); string(a.body) != string(held.body) {
+			t.Errorf("%s %s, want %s", a.Status, a.body, held.body)
+		}
+		r.asked("other")
+	})
+}
+
 // A password that was changed a minute after it last worked does not send a name elsewhere.
 func TestJustRevokedCredentialIsNoReasonToAskStrangers(t *testing.T) {
 	for name, revoke := range map[string]func(r *rig){

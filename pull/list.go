@@ -65,7 +65,7 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 		if err != nil {
 			return listing{}, err
 		}
-		got, err := walk(ctx, p, search{Query: pg.Query, order: order, pinned: home != nil},
+		got, err := walk(ctx, p, search{Query: pg.Query, order: order, known: from, pinned: home != nil},
 			func(ctx context.Context, u *catalog.Upstream) (cache.List, error) { return pg.ask(ctx, u, usable) })
 		if err != nil {
 			return listing{}, err

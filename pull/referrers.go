@@ -108,9 +108,9 @@ func (p *Puller) askReferrers(ctx context.Context, u *catalog.Upstream, q referr
 		}
 		return l, nil
 	case err == nil: // a web page, or a registry that takes any path for something else
-	case !failed || e.Class != upstream.NotHere || e.Repository:
+	case !failed || e.Class != upstream.NotHere:
 		return l, err
-	}
+	} // whatever the code: who has no such API may take the path for the name of a repository
 	return p.fallback(ctx, u, q)
 }
 

@@ -113,16 +113,16 @@ func (s search) failed(reason Reason, answers []Answer, retryAfter time.Duration
 	return &Error{Reason: reason, Subject: s.subject(), Answers: answers, RetryAfter: retryAfter}
 }
 
-// remembered is what u said lately that answers for s, nil if it has to be asked.
+// remembered is what u said lately that answers for s, nil if it has to be asked: of what was
+// found there before only an answer about that very thing tells that it is gone.
 func (p *Puller) remembered(s search, u *catalog.Upstream) error {
-	e := &upstream.Error{Upstream: u.Name, Class: upstream.NotHere}
-	gone, ok := p.absences.repository(u, s.Route.Repository)
-	e.Repository = ok
-	if !ok {
-		gone, ok = p.absences.tag(u, s.Route.Repository, s.Tag)
+	gone, repository := p.absences.repository(u, s.Route.Repository)
+	absent := repository
+	if !absent {
+		gone, absent = p.absences.tag(u, s.Route.Repository, s.Tag)
 	}
-	if ok {
-		e.Message = gone.said + " (remembered)"
+	if absent && u != s.known {
+		e := &upstream.Error{Upstream: u.Name, Class: upstream.NotHere, Repository: repository, Message: gone.said + " (remembered)"}
 		if gone.denied {
 			e.Class = upstream.Denied
 		}
