@@ -31,8 +31,8 @@ func (p *Puller) renew(ctx context.Context, q Query, old pointed, now resolved) 
 	return body, nil
 }
 
-// kept tells whether what renew fetched is held now: a store in trouble may not have taken it.
-func (p *Puller) kept(ctx context.Context, old pointed, now resolved) bool {
+// renewed tells whether what renew fetched is held now: a store in trouble may not have taken it.
+func (p *Puller) renewed(ctx context.Context, old pointed, now resolved) bool {
 	return p.holds(ctx, now.pointer.Digest) && len(p.successors(ctx, old.pointer.Digest, now.body)) == 0
 }
 

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/berth-cache/berth/cache"
 	"github.com/berth-cache/berth/catalog"
 )
 
@@ -115,7 +113,7 @@ func (p *Puller) resolve(ctx context.Context, q Query, at pointed, held bool) (r
 		if now, ok := p.lookup(ctx, q); ok && now.pointer.Checked.After(at.pointer.Checked) && now.fresh(q.Tag) {
 			return resolved{pointed: now, outcome: Hit}, nil
 		}
-		return p.find(ctx, q, at, held)
+		return p.find(ctx, tagSearch{Query: q, last: at, held: held})
 	})
 	defer fl.leave()
 	if held {
@@ -138,106 +136,4 @@ func patience(u *catalog.Upstream) time.Duration {
 		return ailingBound
 	}
 	return checkBound
-}
-
-// find walks the candidates for a tag and moves the pointer.
-func (p *Puller) find(ctx context.Context, q Query, at pointed, held bool) (resolved, error) {
-	home, err := p.pinned(ctx, q)
-	if err != nil {
-		return resolved{}, err
-	}
-	order, again := p.order(q.Route, at)
-	if home != nil {
-		order = allowed(order, q, home)
-	}
-	s := search{Query: q, order: order, known: at.from, pinned: home != nil}
-	var gone, kept bool
-	s.missing = func(u *catalog.Upstream) bool {
-		gone = gone || u == at.from
-		kept = u == at.from && held && u.KeepDeleted
-		return kept
-	}
-	got, err := walk(ctx, p, s, func(ctx context.Context, u *catalog.Upstream) (answeredTag, error) {
-		return p.askTag(ctx, u, q, lastSeen(at, u, held))
-	})
-	if kept {
-		r := resolved{pointed: at, outcome: Stale, detail: "deleted-upstream"}
-		r.pointer.Checked = time.Now()
-		p.index.PutPointer(ctx, q.at(r.from), q.Tag, r.pointer)
-		return r, nil
-	}
-	if gone {
-		p.index.DropPointer(ctx, q.at(at.from), q.Tag)
-	}
-	if err != nil {
-		if home != nil {
-			p.suspect(q, home, err)
-		}
-		return resolved{}, final(err, gone)
-	}
-	pointer := got.value.pointer
-	pointer.Checked, pointer.Ahead = time.Now(), got.ahead
-	if got.from == at.from && !again {
-		pointer.Ahead = at.pointer.Ahead
-	}
-	r := resolved{pointed: pointed{got.from, pointer}, outcome: Miss, body: got.value.body}
-	switch {
-	case held && got.from == at.from && r.pointer.Digest == at.pointer.Digest:
-		r.outcome = Unchanged
-	case held:
-		if r.body, err = p.renew(ctx, q, at, r); err != nil {
-			return resolved{}, final(err, gone)
-		}
-		r.outcome = Changed
-		if !p.kept(ctx, at, r) {
-			r.outcome = Unstored
-			if !gone {
-				return r, nil // the pointer stays at what we hold: the new may be out of reach the next time
-			}
-		}
-	case r.body != nil && !p.holds(ctx, r.pointer.Digest):
-		r.outcome = Unstored
-	}
-	var wait sync.WaitGroup // side by side, as a state that hangs takes a second for each
-	wait.Go(func() { p.remember(ctx, q.Route, r.from) })
-	p.index.PutPointer(ctx, q.at(r.from), q.Tag, r.pointer)
-	wait.Wait()
-	return r, nil
-}
-
-// final marks err, if the tag's own upstream said that the tag is gone: then what we hold
-// is no answer, even if the others could not be asked.
-func final(err error, gone bool) error {
-	if e, ok := errors.AsType[*Error](err); ok && gone {
-		e.gone = true
-	}
-	return err
-}
-
-// lastSeen is what we hold of a tag, for the upstream u to confirm: nil when nothing is,
-// and empty when what we hold is from another upstream.
-func lastSeen(at pointed, u *catalog.Upstream, held bool) *cache.Pointer {
-	switch {
-	case !held:
-		return nil
-	case u != at.from:
-		return &cache.Pointer{}
-	}
-	return &at.pointer
-}
-
-// order is the candidates in the order to ask: those who did not have the tag before are
-// not asked again ahead of the one that has it, unless there is a new one among them.
-func (p *Puller) order(route catalog.Route, at pointed) (order []*catalog.Upstream, again bool) {
-	if at.from == nil {
-		return route.Candidates, true
-	}
-	i := slices.Index(route.Candidates, at.from)
-	for _, u := range route.Candidates[:i] {
-		if !slices.Contains(at.pointer.Ahead, u.ID) {
-			return route.Candidates, true
-		}
-	}
-	order = append([]*catalog.Upstream{at.from}, route.Candidates[:i]...)
-	return append(order, route.Candidates[i+1:]...), false
 }
