@@ -26,7 +26,23 @@ type Metrics struct {
 // holds, such as store.Store's Usage, and may be nil.
 func NewMetrics(r prometheus.Registerer, usage func() store.Usage) *Metrics {
 	factory := promauto.With(r)
-	m := &Metrics{
+	// counted starts each of its counts at zero, so that the first step can be seen.
+	counted := func(name, help, label string, values ...string) *prometheus.CounterVec {
+		vec := factory.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+		for _, value := range values {
+			vec.WithLabelValues(value)
+		}
+		return vec
+	}
+	if usage != nil {
+		factory.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "berth_content_bytes", Help: "Bytes of content held.",
+		}, func() float64 { return float64(usage().Bytes) })
+		factory.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "berth_content_objects", Help: "Objects held.",
+		}, func() float64 { return float64(usage().Objects) })
+	}
+	return &Metrics{
 		running: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "berth_fills_running", Help: "Fills that are fetching or committing; paused ones are not.",
 		}),
@@ -39,57 +55,26 @@ func NewMetrics(r prometheus.Registerer, usage func() store.Usage) *Metrics {
 		resumed: factory.NewCounter(prometheus.CounterOpts{
 			Name: "berth_fills_resumed_total", Help: "Sources opened again at the offset reached, after a break or a pause.",
 		}),
-		failed: factory.NewCounterVec(prometheus.CounterOpts{
-			Name: "berth_fills_failed_total", Help: "Fills that kept nothing, by reason.",
-		}, []string{"reason"}),
+		failed: counted("berth_fills_failed_total", "Fills that kept nothing, by reason.", "reason",
+			reasonSource, reasonDigest, reasonLength, reasonStore, reasonAbandoned),
 		connections: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "berth_fill_connections", Help: "Connections that fills fetch over, the first of each included.",
 		}),
-		segments: factory.NewCounterVec(prometheus.CounterOpts{
-			Name: "berth_fill_segments_total", Help: "Segments asked for of large content, by how that ended.",
-		}, []string{"result"}),
-		stateErrors: factory.NewCounterVec(prometheus.CounterOpts{
-			Name: "berth_state_errors_total", Help: "Calls of the state that went wrong, which pulls do without.",
-		}, []string{"op"}),
+		segments: counted("berth_fill_segments_total", "Segments asked for of large content, by how that ended.", "result",
+			segmentDone, segmentRefused, segmentBroken, segmentSlow, segmentStopped),
+		stateErrors: counted("berth_state_errors_total", "Calls of the state that went wrong, which pulls do without.", "op",
+			opRead, opWrite, opDelete, opScan),
+		unstored: counted("berth_unstored_pulls_total", "Answers whose content was passed on without being kept, by what was wrong with the store.", "reason",
+			reasonFull, reasonTooLarge, reasonReadOnly, reasonFiles, reasonOther),
+		damaged: counted("berth_damaged_objects_total", "Objects that were damaged and dropped, by how that was found.", "found_by",
+			foundByOpen, foundByScrub),
+		scrubbed: factory.NewCounter(prometheus.CounterOpts{
+			Name: "berth_scrubbed_bytes_total", Help: "Bytes of content that were read again and found whole.",
+		}),
+		lastRound: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "berth_scrub_last_round_timestamp_seconds", Help: "When all content had been read again last; 0 is never.",
+		}),
 	}
-	m.unstored = factory.NewCounterVec(prometheus.CounterOpts{
-		Name: "berth_unstored_pulls_total",
-		Help: "Answers whose content was passed on without being kept, by what was wrong with the store.",
-	}, []string{"reason"})
-	m.damaged = factory.NewCounterVec(prometheus.CounterOpts{
-		Name: "berth_damaged_objects_total", Help: "Objects that were damaged and dropped, by how that was found.",
-	}, []string{"found_by"})
-	for _, by := range []string{foundByOpen, foundByScrub} {
-		m.damaged.WithLabelValues(by)
-	}
-	m.scrubbed = factory.NewCounter(prometheus.CounterOpts{
-		Name: "berth_scrubbed_bytes_total", Help: "Bytes of content that were read again and found whole.",
-	})
-	m.lastRound = factory.NewGauge(prometheus.GaugeOpts{
-		Name: "berth_scrub_last_round_timestamp_seconds", Help: "When all content had been read again last; 0 is never.",
-	})
-	for _, reason := range []string{reasonFull, reasonTooLarge, reasonReadOnly, reasonFiles, reasonOther} {
-		m.unstored.WithLabelValues(reason)
-	}
-	for _, op := range []string{opRead, opWrite, opDelete, opScan} {
-		m.stateErrors.WithLabelValues(op)
-	}
-	for _, reason := range reasons {
-		m.failed.WithLabelValues(reason)
-	}
-	for _, result := range segmentResults {
-		m.segments.WithLabelValues(result)
-	}
-	if usage == nil {
-		return m
-	}
-	factory.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "berth_content_bytes", Help: "Bytes of content held.",
-	}, func() float64 { return float64(usage().Bytes) })
-	factory.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "berth_content_objects", Help: "Objects held.",
-	}, func() float64 { return float64(usage().Objects) })
-	return m
 }
 
 // The reasons of berth_fills_failed_total.
@@ -117,8 +102,6 @@ const (
 	opScan   = "scan"
 )
 
-var reasons = []string{reasonSource, reasonDigest, reasonLength, reasonStore, reasonAbandoned}
-
 // The results of berth_fill_segments_total.
 const (
 	segmentDone    = "done"
@@ -127,8 +110,6 @@ const (
 	segmentSlow    = "slow"    // taken away, as nothing came
 	segmentStopped = "stopped" // the fill paused or ended
 )
-
-var segmentResults = []string{segmentDone, segmentRefused, segmentBroken, segmentSlow, segmentStopped}
 
 // reasonOf classes the error that ended a fill.
 func reasonOf(err error) string {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // Metrics are what this package counts.
@@ -32,20 +33,18 @@ type counters struct{ requests, bytes prometheus.Counter }
 
 // NewMetrics returns the package's metrics, registered with r unless that is nil.
 func NewMetrics(r prometheus.Registerer) *Metrics {
+	factory := promauto.With(r)
 	m := &Metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+		requests: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "berth_requests_total",
 			Help: "Requests answered, by registry, the upstream that the answer comes from, kind and outcome.",
 		}, []string{"registry", "upstream", "kind", "outcome"}),
-		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+		bytes: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "berth_served_bytes_total",
 			Help: "Bytes of bodies sent to clients.",
 		}, []string{"registry", "upstream", "kind"}),
 	}
 	m.found.Store(&map[labels]counters{})
-	if r != nil {
-		r.MustRegister(m.requests, m.bytes)
-	}
 	return m
 }
 

@@ -2,6 +2,7 @@ package pull
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/berth-cache/berth/catalog"
 )
@@ -20,20 +21,17 @@ const (
 
 // NewMetrics returns the package's metrics, registered with r unless that is nil.
 func NewMetrics(r prometheus.Registerer) *Metrics {
-	m := &Metrics{
-		credentials: prometheus.NewCounterVec(prometheus.CounterOpts{
+	factory := promauto.With(r)
+	return &Metrics{
+		credentials: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "berth_upstream_credential_refused_total",
 			Help: "Answers that mean an upstream's configured credential no longer works. Any increase wants a person.",
 		}, []string{"upstream"}),
-		origins: prometheus.NewCounterVec(prometheus.CounterOpts{
+		origins: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "berth_origin_changes_total",
 			Help: "Tags that another upstream had than the one their repository comes from, by what became of it: followed or refused. Any increase wants a person.",
 		}, []string{"registry", "result"}),
 	}
-	if r != nil {
-		r.MustRegister(m.credentials, m.origins)
-	}
-	return m
 }
 
 // Begin has the counts of an upstream that has a credential start at zero, so that their

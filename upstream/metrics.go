@@ -5,71 +5,69 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // Metrics are shared by all Clients of a process. A nil *Metrics counts nothing.
 type Metrics struct {
-	duration *prometheus.HistogramVec
-	tokens   *prometheus.CounterVec
-	fetched  *prometheus.CounterVec
-	refused  *prometheus.CounterVec
-	queue    *prometheus.HistogramVec
-	hosts    *hostsIll
-	kept     *prometheus.CounterVec
-	lookups  *prometheus.CounterVec
-	accounts *prometheus.GaugeVec
+	duration, queue          *prometheus.HistogramVec
+	tokens, fetched, lookups *prometheus.CounterVec
+	tooMany, unsent          *prometheus.CounterVec
+	accounts                 *prometheus.GaugeVec
+	hosts                    *hostsIll
 
 	limit, remaining, window, source *prometheus.GaugeVec
 }
 
 // NewMetrics makes the metrics and registers them; it panics if they are there already.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
+	factory := promauto.With(reg)
+	rateLimit := func(name, help string, more ...string) *prometheus.GaugeVec {
+		return factory.NewGaugeVec(prometheus.GaugeOpts{Name: "berth_upstream_ratelimit_" + name, Help: help}, append([]string{"upstream"}, more...))
+	}
 	m := &Metrics{
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		duration: factory.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "berth_upstream_request_duration_seconds",
 			Help: "Time from asking an upstream to the header of its answer, login and retries included, " +
 				"by upstream, kind of request and status (or error).",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"upstream", "kind", "status"}),
-		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+		queue: factory.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "berth_upstream_queue_duration_seconds",
+			Help:    "How long requests waited for the rate or concurrency that is configured for their upstream, where either is.",
+			Buckets: []float64{.001, .01, .1, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"upstream"}),
+		tokens: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "berth_upstream_token_requests_total",
 			Help: "Questions to token services by upstream and result: ok or the class of the error.",
 		}, []string{"upstream", "result"}),
-		fetched: prometheus.NewCounterVec(prometheus.CounterOpts{
+		fetched: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "berth_upstream_fetched_bytes_total",
 			Help: "Bytes read of the bodies of good answers, by upstream and kind of request.",
 		}, []string{"upstream", "kind"}),
+		lookups: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "berth_upstream_credential_lookups_total",
+			Help: "Lookups of logins by upstream, source (docker_config, a keychain) and result: ok or failed.",
+		}, []string{"upstream", "source", "result"}),
+		tooMany: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "berth_upstream_limited_total",
+			Help: "Answers 429 by upstream and limit: pulls (Docker Hub's), abuse (too many from one address) or requests.",
+		}, []string{"upstream", "limit"}),
+		unsent: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "berth_upstream_spared_total",
+			Help: "Requests that were not sent since the upstream's host was down.",
+		}, []string{"upstream"}),
+		accounts: factory.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "berth_upstream_credential_state",
+			Help: "How the credentials of an upstream were when it was last asked, by their place in the configuration from 1: 0 ready (the first of those is in use), 1 no pulls left, 2 refused or not to be looked up.",
+		}, []string{"upstream", "credential"}),
+		hosts:     &hostsIll{},
+		limit:     rateLimit("limit", "How many pulls an upstream allows in a window, as it last told."),
+		remaining: rateLimit("remaining", "How many of them are left, as it last told."),
+		window:    rateLimit("window_seconds", "How long the window is."),
+		source:    rateLimit("source", "Whom the upstream counts, an address or an account; always 1.", "source"),
 	}
-	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "berth_upstream_limited_total",
-		Help: "Answers 429 by upstream and limit: pulls (Docker Hub's), abuse (too many from one address) or requests.",
-	}, []string{"upstream", "limit"})
-	gauge := func(name, help string, more ...string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "berth_upstream_ratelimit_" + name, Help: help}, append([]string{"upstream"}, more...))
-	}
-	m.limit = gauge("limit", "How many pulls an upstream allows in a window, as it last told.")
-	m.remaining = gauge("remaining", "How many of them are left, as it last told.")
-	m.window = gauge("window_seconds", "How long the window is.")
-	m.source = gauge("source", "Whom the upstream counts, an address or an account; always 1.", "source")
-	m.hosts = &hostsIll{}
-	m.kept = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "berth_upstream_spared_total",
-		Help: "Requests that were not sent since the upstream's host was down.",
-	}, []string{"upstream"})
-	m.queue = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "berth_upstream_queue_duration_seconds",
-		Help:    "How long requests waited for the rate or concurrency that is configured for their upstream, where either is.",
-		Buckets: []float64{.001, .01, .1, .5, 1, 2.5, 5, 10, 30},
-	}, []string{"upstream"})
-	m.lookups = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "berth_upstream_credential_lookups_total",
-		Help: "Lookups of logins by upstream, source (docker_config, a keychain) and result: ok or failed.",
-	}, []string{"upstream", "source", "result"})
-	m.accounts = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "berth_upstream_credential_state",
-		Help: "How the credentials of an upstream were when it was last asked, by their place in the configuration from 1: 0 ready (the first of those is in use), 1 no pulls left, 2 refused or not to be looked up.",
-	}, []string{"upstream", "credential"})
-	reg.MustRegister(m.accounts, m.lookups, m.queue, m.hosts, m.kept, m.duration, m.tokens, m.fetched, m.refused, m.limit, m.remaining, m.window, m.source)
+	reg.MustRegister(m.hosts)
 	return m
 }
 
@@ -120,7 +118,7 @@ func (m *Metrics) lookup(upstream, kind string, err error) {
 
 func (m *Metrics) limited(upstream string, l Limit) {
 	if m != nil {
-		m.refused.WithLabelValues(upstream, l.String()).Inc()
+		m.tooMany.WithLabelValues(upstream, l.String()).Inc()
 	}
 }
 
@@ -149,7 +147,7 @@ func (m *Metrics) unlimited(upstream string) {
 
 func (m *Metrics) spared(upstream string) {
 	if m != nil {
-		m.kept.WithLabelValues(upstream).Inc()
+		m.unsent.WithLabelValues(upstream).Inc()
 	}
 }
 
