@@ -60,15 +60,22 @@ func TestOrphanTaken(t *testing.T) {
 	})
 }
 
+// leaveHalf begins a fill of content and leaves when half of its 2000 bytes have come.
+func leaveHalf(t *testing.T, c *cache.Contents, content storetest.Content) {
+	t.Helper()
+	src, feed := fedSource(content)
+	r := fill(t, c, content.Digest, src)
+	feed <- content.Bytes[:1000]
+	synctest.Wait()
+	closeReader(t, r)
+	synctest.Wait()
+}
+
 func TestKeepExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newContents(t, openDisk(t), cache.ContentOptions{Orphans: -1, Keep: time.Minute})
 		content := storetest.Random(1, 2000)
-		src, feed := fedSource(content)
-		r := fill(t, c, content.Digest, src)
-		feed <- content.Bytes[:1000]
-		synctest.Wait()
-		closeReader(t, r)
+		leaveHalf(t, c, content)
 		time.Sleep(time.Minute - 1)
 		if !c.Filling(content.Digest) {
 			t.Error("dropped too early")
@@ -89,12 +96,7 @@ func TestResumeRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newContents(t, openDisk(t), cache.ContentOptions{Orphans: -1})
 		content := storetest.Random(1, 2000)
-		src, feed := fedSource(content)
-		r := fill(t, c, content.Digest, src)
-		feed <- content.Bytes[:1000]
-		synctest.Wait()
-		closeReader(t, r)
-		synctest.Wait()
+		leaveHalf(t, c, content)
 		refusal := errors.New("403")
 		bad := &source{answer: func(context.Context, int, int64) (cache.Part, error) { return cache.Part{}, refusal }}
 		if _, err := c.Fill(t.Context(), content.Digest, bad); !errors.Is(err, refusal) {
@@ -149,11 +151,7 @@ func TestClose(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := newContents(t, openDisk(t), cache.ContentOptions{Orphans: -1})
 			content := storetest.Random(1, 2000)
-			src, feed := fedSource(content)
-			r := fill(t, c, content.Digest, src)
-			feed <- content.Bytes[:1000]
-			synctest.Wait()
-			closeReader(t, r)
+			leaveHalf(t, c, content)
 			start := time.Now()
 			finish(t, c)
 			if waited := time.Since(start); waited != 0 {

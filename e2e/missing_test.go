@@ -14,21 +14,15 @@ var notFound = regexp.MustCompile(`(?i)not found|manifest[ _]unknown|name[ _]unk
 // the client must say so, and not that something is broken.
 func TestMissing(t *testing.T) {
 	t.Parallel()
-	for _, program := range client.Programs() {
-		t.Run(program.Name, func(t *testing.T) {
-			t.Parallel()
-			require(t, program)
-			w := newWorld(t, asIs)
-			c := program.New(t, w.setup(program.Name))
-			for _, repository := range []string{"team/nowhere", "unknown.test/team/nowhere"} {
-				got, err := pull(t, c, w.Addr()+"/"+repository+":1")
-				if err == nil {
-					t.Fatalf("%s: got %+v, want an error", repository, got)
-				}
-				if !notFound.MatchString(err.Error()) {
-					t.Errorf("%s: the client does not say that there is no such image: %v", repository, err)
-				}
+	withEachClient(t, func(t *testing.T, w *world, _ string, c client.Client) {
+		for _, repository := range []string{"team/nowhere", "unknown.test/team/nowhere"} {
+			got, err := pull(t, c, w.Addr()+"/"+repository+":1")
+			if err == nil {
+				t.Fatalf("%s: got %+v, want an error", repository, got)
 			}
-		})
-	}
+			if !notFound.MatchString(err.Error()) {
+				t.Errorf("%s: the client does not say that there is no such image: %v", repository, err)
+			}
+		}
+	})
 }

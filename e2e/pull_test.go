@@ -62,15 +62,21 @@ var pullCases = map[string][]pullCase{
 
 func TestPull(t *testing.T) {
 	t.Parallel()
+	withEachClient(t, func(t *testing.T, w *world, name string, c client.Client) {
+		for _, tc := range pullCases[name] {
+			t.Run(tc.name, func(t *testing.T) { testPull(t, w, c, tc) })
+		}
+	})
+}
+
+// withEachClient runs f side by side for every client, called name, each with a world of its own.
+func withEachClient(t *testing.T, f func(t *testing.T, w *world, name string, c client.Client)) {
 	for _, program := range client.Programs() {
 		t.Run(program.Name, func(t *testing.T) {
 			t.Parallel()
 			require(t, program)
 			w := newWorld(t, asIs)
-			c := program.New(t, w.setup(program.Name))
-			for _, tc := range pullCases[program.Name] {
-				t.Run(tc.name, func(t *testing.T) { testPull(t, w, c, tc) })
-			}
+			f(t, w, program.Name, program.New(t, w.setup(program.Name)))
 		})
 	}
 }

@@ -34,6 +34,17 @@ func crowd(n int, f func(i int)) {
 	all.Wait()
 }
 
+// letGo runs f, and closes release when all that it began waits for that or is through.
+// It returns when everything has come to rest.
+func letGo(release chan struct{}, f func()) {
+	var done sync.WaitGroup
+	done.Go(f)
+	synctest.Wait()
+	close(release)
+	done.Wait()
+	synctest.Wait()
+}
+
 // sizeOf is how many bytes an image's manifest and blobs have together.
 func sizeOf(manifest []byte, blobs ...[]byte) (total float64) {
 	for _, b := range append(blobs, manifest) {
@@ -54,11 +65,7 @@ func TestCrowdOnAColdImageIsOneFillADigest(t *testing.T) {
 				if held {
 					hub.Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Release: release, StallAfter: 5})
 				}
-				var done sync.WaitGroup
-				done.Go(func() { crowd(100, func(int) { r.pullsAtOnce("library/app", "1", image) }) })
-				synctest.Wait() // all hundred are stuck behind what is held back, or through
-				close(release)
-				done.Wait()
+				letGo(release, func() { crowd(100, func(int) { r.pullsAtOnce("library/app", "1", image) }) })
 
 				const repo = "library/app"
 				want := []string{"HEAD manifest " + repo + ":1", "GET manifest " + repo + "@" + short(image.Digest)}
@@ -111,14 +118,7 @@ func TestCrowdIsOneMissAndOtherwiseJoined(t *testing.T) {
 		d := hub.AddBlob("app", layer)
 		release := make(chan struct{})
 		hub.Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Release: release, StallAfter: -1})
-		var done sync.WaitGroup
-		done.Go(func() {
-			crowd(50, func(int) { r.wantBody(blobPath("app", d), layer) })
-		})
-		synctest.Wait()
-		close(release)
-		done.Wait()
-		synctest.Wait()
+		letGo(release, func() { crowd(50, func(int) { r.wantBody(blobPath("app", d), layer) }) })
 		r.asked("hub", "GET blob app@"+short(d))
 		m := r.values()
 		if miss, joined := m[requests("hub", "blob", "miss")], m[requests("hub", "blob", "joined")]; miss != 1 || joined != 49 {

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -358,14 +357,7 @@ func TestSlowFollowerStallsNobody(t *testing.T) {
 		slow, err := r.open(blobPath("app", d))
 		check(t, err)
 		defer slow.Body.Close()
-		var done sync.WaitGroup
-		done.Go(func() {
-			crowd(5, func(int) { r.wantBody(blobPath("app", d), layer) })
-		})
-		synctest.Wait()
-		close(release)
-		done.Wait()
-		synctest.Wait()
+		letGo(release, func() { crowd(5, func(int) { r.wantBody(blobPath("app", d), layer) }) })
 		if n := r.values()["berth_content_objects"]; n != 1 {
 			t.Error("the fill did not end before the slow one had read a byte")
 		}

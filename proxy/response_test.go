@@ -125,11 +125,7 @@ func TestFilesAreHandedToTheKernelWhileTheyArrive(t *testing.T) {
 		release := make(chan struct{})
 		r.hubs["hub"].Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Release: release, StallAfter: mib / 2})
 		var s *spy
-		var done sync.WaitGroup
-		done.Go(func() { s = r.spied("GET", blobPath("app", d)) })
-		synctest.Wait()
-		close(release)
-		done.Wait()
+		letGo(release, func() { s = r.spied("GET", blobPath("app", d)) })
 		if !bytes.Equal(s.body.Bytes(), layer) {
 			t.Errorf("%d bytes of %d", s.body.Len(), len(layer))
 		}

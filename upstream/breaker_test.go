@@ -70,9 +70,7 @@ func TestBreaker(t *testing.T) {
 func TestBreakerHasOneTrial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPatient(t)
-		p.Fail(nil, upstreamtest.Fault{CutAfter: -1})
-		p.wantAsked("first", 3, errAny)
-		p.wantAsked("second", 2, errAny)
+		p.goesDown()
 		p.Mend()
 		release := make(chan struct{})
 		p.Fail(nil, upstreamtest.Fault{Release: release, StallAfter: -1})
@@ -105,9 +103,7 @@ func TestBreakerHasOneTrial(t *testing.T) {
 func TestTrialThatLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPatient(t)
-		p.Fail(nil, upstreamtest.Fault{CutAfter: -1})
-		p.wantAsked("first", 3, errAny)
-		p.wantAsked("second", 2, errAny)
+		p.goesDown()
 		p.Mend()
 		p.Fail(nil, upstreamtest.Fault{Release: make(chan struct{}), StallAfter: -1, Times: 1})
 		time.Sleep(time.Second)

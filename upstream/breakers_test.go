@@ -47,9 +47,7 @@ func TestBreakerIsOfAHost(t *testing.T) {
 func TestHostThatNobodyAsks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPatient(t)
-		p.Fail(nil, upstreamtest.Fault{CutAfter: -1})
-		p.wantAsked("first", 3, errAny)
-		p.wantAsked("second", 2, errAny)
+		p.goesDown()
 		for range 5 {
 			time.Sleep(time.Minute)
 			p.wantAsked("now and then", 1, errAny)

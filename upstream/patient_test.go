@@ -52,6 +52,14 @@ func (p *patient) wantAsked(what string, want int, wantErr error) {
 	}
 }
 
+// goesDown has every connection break, until the host counts as down.
+func (p *patient) goesDown() {
+	p.t.Helper()
+	p.Fail(nil, upstreamtest.Fault{CutAfter: -1})
+	p.wantAsked("first", 3, errAny)
+	p.wantAsked("second", 2, errAny)
+}
+
 func (p *patient) wantIll(what string, want ...upstream.Condition) {
 	p.t.Helper()
 	if diff := cmp.Diff(want, p.client.Ill(), cmpopts.IgnoreFields(upstream.Condition{}, "Since")); diff != "" {

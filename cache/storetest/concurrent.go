@@ -11,6 +11,26 @@ import (
 	"github.com/berth-cache/berth/cache/store"
 )
 
+// keep commits c for a goroutine of a test, and tells whether that could begin.
+func keep(t *testing.T, s store.Store, c Content) bool {
+	t.Helper()
+	staged, err := s.Stage(t.Context(), -1)
+	if err != nil {
+		t.Errorf("Stage: %v", err)
+		return false
+	}
+	if _, err := staged.Write(c.Bytes); err != nil {
+		t.Errorf("Write: %v", err)
+	}
+	if err := staged.Commit(t.Context(), c.Digest); err != nil {
+		t.Errorf("Commit: %v", err)
+	}
+	if err := staged.Discard(); err != nil {
+		t.Errorf("Discard: %v", err)
+	}
+	return true
+}
+
 // testConcurrentCommits commits few digests from many goroutines, some of them the same.
 func testConcurrentCommits(t *testing.T, s store.Store) {
 	const digests, copies = 12, 4
@@ -22,19 +42,8 @@ func testConcurrentCommits(t *testing.T, s store.Store) {
 	for i := range digests * copies {
 		workers.Go(func() {
 			c := held[i%digests]
-			staged, err := s.Stage(t.Context(), -1)
-			if err != nil {
-				t.Errorf("Stage: %v", err)
+			if !keep(t, s, c) {
 				return
-			}
-			if _, err := staged.Write(c.Bytes); err != nil {
-				t.Errorf("Write: %v", err)
-			}
-			if err := staged.Commit(t.Context(), c.Digest); err != nil {
-				t.Errorf("Commit: %v", err)
-			}
-			if err := staged.Discard(); err != nil {
-				t.Errorf("Discard: %v", err)
 			}
 			r, _, err := s.Open(t.Context(), c.Digest)
 			if err != nil {
@@ -60,19 +69,8 @@ func testCommitAgainstDelete(t *testing.T, s store.Store) {
 	for range 3 {
 		workers.Go(func() {
 			for range 10 {
-				staged, err := s.Stage(t.Context(), -1)
-				if err != nil {
-					t.Errorf("Stage: %v", err)
+				if !keep(t, s, c) {
 					return
-				}
-				if _, err := staged.Write(c.Bytes); err != nil {
-					t.Errorf("Write: %v", err)
-				}
-				if err := staged.Commit(t.Context(), c.Digest); err != nil {
-					t.Errorf("Commit: %v", err)
-				}
-				if err := staged.Discard(); err != nil {
-					t.Errorf("Discard: %v", err)
 				}
 				if err := s.Delete(t.Context(), c.Digest); err != nil {
 					t.Errorf("Delete: %v", err)

@@ -110,7 +110,10 @@ func (v *visit) expect(a answer, status ...int) ([]byte, outcome) {
 
 // whole gets a blob.
 func (v *visit) whole(p truth.Place, b truth.Blob) outcome {
-	a := v.ask(http.MethodGet, v.blobPath(p, b))
+	return v.wantWhole(p, b, v.ask(http.MethodGet, v.blobPath(p, b)))
+}
+
+func (v *visit) wantWhole(p truth.Place, b truth.Blob, a answer) outcome {
 	body, o := v.expect(a, http.StatusOK)
 	if o.ending == Right {
 		o = v.sameBlob(a, b, body)
