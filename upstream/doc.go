@@ -19,9 +19,9 @@
 //
 // Requests are repeated by themselves at most twice, with 100 ms and 200 ms in between,
 // give or take half: when the connection breaks before an answer, and on 408, 500, 502, 503
-// and 504; not after a timeout. A 503 with a Retry-After of at most two seconds waits that long; one with a longer
-// one, like 401, 403, 404 and 429, is never repeated for its own sake. A 401 or 403 is
-// asked once more with a fresh token before it is believed.
+// and 504; not after a timeout. A 503 with a Retry-After of at most two seconds waits that
+// long; one with a longer one, like 401, 403, 404 and 429, is never repeated for its own
+// sake. A 401 or 403 is asked once more with a fresh token before it is believed.
 //
 // The package imports nothing else of Berth.
 package upstream
