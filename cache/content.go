@@ -163,11 +163,12 @@ func (c *Contents) Open(ctx context.Context, d digest.Digest) (*Reader, error) {
 		}
 		return nil, storeError(ctx, "open", err)
 	}
-	r := &Reader{ctx: ctx, content: content, size: size}
+	r := &Reader{ctx: ctx, contents: c, digest: d, content: content, size: size}
 	if !c.small.takes(size) {
 		return r, nil
 	}
-	b, err := r.drain()
+	defer r.Close()
+	b, err := r.verified()
 	if err != nil {
 		return nil, fmt.Errorf("open content %s: %w", d, err)
 	}
@@ -188,8 +189,8 @@ func (c *Contents) ReadAll(ctx context.Context, d digest.Digest, limit int64) ([
 	if r.Size() > limit {
 		return nil, errors.Join(fmt.Errorf("read content %s of %d bytes, limit %d: %w", d, r.Size(), limit, ErrTooLarge), r.Close())
 	}
-	b, err := r.drain()
-	if err != nil {
+	b, err := r.all()
+	if err = errors.Join(err, r.Close()); err != nil {
 		return nil, fmt.Errorf("read content %s: %w", d, err)
 	}
 	return b, nil
@@ -206,24 +207,22 @@ func (c *Contents) hold(ctx context.Context, d digest.Digest, b []byte) {
 	}
 }
 
-// drain reads all of a content whose size is known, and closes it.
-func (r *Reader) drain() ([]byte, error) {
-	b := make([]byte, r.Size())
-	_, err := io.ReadFull(r, b)
-	return b, errors.Join(err, r.Close())
+// lose drops what r reads from the store: because of err it is not what its digest says.
+func (c *Contents) lose(r *Reader, err error) {
+	dropped, dropErr := c.store.Drop(r.ctx, r.digest, r.content)
+	switch {
+	case dropErr != nil:
+		c.log.Error("damaged content was found when it was read, and could not be dropped", "digest", r.digest, "error", errors.Join(err, dropErr))
+	case dropped:
+		c.metrics.damage(foundByRead)
+		c.log.Error("damaged content was found when it was read and dropped, it is fetched again when it is asked for", "digest", r.digest, "error", err)
+	}
 }
 
 // Put keeps b as content d, or returns ErrMismatch. It is for small content, such as
 // manifests, that the caller has in memory. Nobody may change b any more.
 func (c *Contents) Put(ctx context.Context, d digest.Digest, b []byte) error {
-	v, err := newVerifier(d)
-	if err != nil {
-		return fmt.Errorf("put content: %w", err)
-	}
-	if _, err := v.Write(b); err != nil {
-		return fmt.Errorf("put content %s: %w", d, err)
-	}
-	if err := v.check(); err != nil {
+	if err := verify(d, b); err != nil {
 		return fmt.Errorf("put content: %w", err)
 	}
 	// Opening, unlike Stat, finds out that a file is gone.

@@ -97,7 +97,7 @@ func (c *Contents) follow(ctx context.Context, f *fill) (*Reader, error) {
 		c.leave(f)
 		return nil, err
 	}
-	return &Reader{ctx: ctx, content: content, fill: f, contents: c}, nil
+	return &Reader{ctx: ctx, contents: c, digest: f.digest, content: content, fill: f}, nil
 }
 
 // open opens what has come for a follower, which has joined.

@@ -67,7 +67,7 @@ func NewMetrics(r prometheus.Registerer, usage func() store.Usage) *Metrics {
 		unstored: counted("berth_unstored_pulls_total", "Answers whose content was passed on without being kept, by what was wrong with the store.", "reason",
 			reasonFull, reasonTooLarge, reasonReadOnly, reasonFiles, reasonOther),
 		damaged: counted("berth_damaged_objects_total", "Objects that were damaged and dropped, by how that was found.", "found_by",
-			foundByOpen, foundByScrub),
+			foundByOpen, foundByRead, foundByScrub),
 		scrubbed: factory.NewCounter(prometheus.CounterOpts{
 			Name: "berth_scrubbed_bytes_total", Help: "Bytes of content that were read again and found whole.",
 		}),
@@ -89,6 +89,7 @@ const (
 // How berth_damaged_objects_total says that damage was found.
 const (
 	foundByOpen  = "open"
+	foundByRead  = "read"
 	foundByScrub = "scrub"
 )
 

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"math"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/berth-cache/berth/cache/store"
 )
 
@@ -19,10 +21,13 @@ type Reader struct {
 	// ctx is in the struct because io's methods take none.
 	ctx     context.Context
 	content store.Content
-	// fill and contents are nil for content from the store, whose size is size.
-	fill     *fill
+	// contents and digest are whose and which this is; nil and empty for what is in memory or
+	// passed through.
 	contents *Contents
-	size     int64
+	digest   digest.Digest
+	// fill is nil for content from the store, whose size is size.
+	fill *fill
+	size int64
 	// stream is content, where it is passed through.
 	stream *stream
 	// pos is the next byte to read; behind tells that content's own offset is another.
@@ -83,9 +88,30 @@ func (r *Reader) Read(b []byte) (int, error) {
 		err = nil
 	}
 	if err != nil {
-		return n, r.fail(fmt.Errorf("read content: %w", unexpected(err)))
+		return n, r.unread(unexpected(err))
 	}
 	return n, nil
+}
+
+// all reads all of a content whose size is known.
+func (r *Reader) all() ([]byte, error) {
+	b := make([]byte, r.Size())
+	_, err := io.ReadFull(r, b)
+	return b, err
+}
+
+// verified is all of content from the store, if it is what its digest says: for what is read
+// once and then served many times.
+func (r *Reader) verified() ([]byte, error) {
+	b, err := r.all()
+	if err != nil {
+		return nil, err
+	}
+	if err := verify(r.digest, b); err != nil {
+		r.contents.lose(r, err)
+		return nil, fmt.Errorf("%w: %w", ErrNotHeld, err)
+	}
+	return b, nil
 }
 
 // WriteTo implements io.WriterTo: CopyN to the end.
@@ -228,12 +254,21 @@ func (r *Reader) attribute(err error) error {
 		return r.attributeStream(err)
 	}
 	if errors.Is(err, io.EOF) {
-		return r.fail(fmt.Errorf("read content: %w", io.ErrUnexpectedEOF))
+		return r.unread(io.ErrUnexpectedEOF)
 	}
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok && pathErr.Op == "read" {
-		return r.fail(fmt.Errorf("read content: %w", err))
+		return r.unread(err)
 	}
 	return err
+}
+
+// unread records that content cannot be read because of err. What the store has of it is
+// worth nothing, while an upstream may have it still.
+func (r *Reader) unread(err error) error {
+	if r.contents != nil && r.fill == nil && r.stream == nil {
+		r.contents.lose(r, err)
+	}
+	return r.fail(fmt.Errorf("read content: %w", err))
 }
 
 // attributeStream is attribute for a stream, which knows its own error. The end of one

@@ -43,6 +43,18 @@ func newVerifier(d digest.Digest) (*verifier, error) {
 	return nil, fmt.Errorf("digest %q: %w", d, store.ErrDigest)
 }
 
+// verify returns ErrMismatch unless b is content d, or store.ErrDigest.
+func verify(d digest.Digest, b []byte) error {
+	v, err := newVerifier(d)
+	if err != nil {
+		return err
+	}
+	if _, err := v.Write(b); err != nil {
+		return err
+	}
+	return v.check()
+}
+
 var _ io.Writer = (*verifier)(nil)
 
 // Write takes the next bytes. It never fails.

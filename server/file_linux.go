@@ -3,7 +3,9 @@ package server
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -43,7 +45,19 @@ func (c *connection) sendFile(stretch *io.LimitedReader, file *os.File) (n int64
 	case n == 0 && (errors.Is(unsent, unix.EINVAL) || errors.Is(unsent, errors.ErrUnsupported) || errors.Is(unsent, unix.EPERM)):
 		return 0, false, nil
 	}
-	return n, true, os.NewSyscallError("sendfile", unsent)
+	return n, true, blamed(unsent, file)
+}
+
+// unreadable are errors of a file that cannot be read: a bad sector, a file system that is
+// damaged, a file server that has lost it. No connection has them.
+var unreadable = []error{unix.EIO, unix.EUCLEAN, unix.EBADMSG, unix.ESTALE}
+
+// blamed is the error of sendfile as the end that it came from would have it.
+func blamed(err error, file *os.File) error {
+	if slices.ContainsFunc(unreadable, func(e error) bool { return errors.Is(err, e) }) {
+		return &fs.PathError{Op: "read", Path: file.Name(), Err: err}
+	}
+	return os.NewSyscallError("sendfile", err)
 }
 
 // send is sendfile until all size bytes are gone, the file ends or something is in the way.

@@ -108,6 +108,20 @@ func (s *Disk) adopt(p place, info fs.FileInfo) error {
 	return s.index.apply(func(t *tables) error { return t.put(p.key, r) })
 }
 
+// still tells whether the file of p is the one that content reads.
+func (s *Disk) still(p place, content Content) bool {
+	f, ok := content.(*os.File)
+	if !ok {
+		return false
+	}
+	read, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	lies, err := s.root.Lstat(p.file)
+	return err == nil && os.SameFile(read, lies)
+}
+
 // drop removes record and file of p, whose lock the caller holds: the record goes first,
 // and what is to become of the file is noted with it.
 func (s *Disk) drop(p place) error {

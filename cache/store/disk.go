@@ -214,6 +214,26 @@ func (s *Disk) Delete(ctx context.Context, d digest.Digest) error {
 	return nil
 }
 
+// Drop implements Store.
+func (s *Disk) Drop(ctx context.Context, d digest.Digest, content Content) (dropped bool, err error) {
+	p, err := s.enter(ctx, d)
+	if err != nil {
+		return false, fmt.Errorf("drop content: %w", err)
+	}
+	release, err := s.locks.acquire(ctx, p.file)
+	if err != nil {
+		return false, fmt.Errorf("drop content %s: %w", d, err)
+	}
+	defer release()
+	if !s.still(p, content) {
+		return false, nil
+	}
+	if err := s.drop(p); err != nil {
+		return false, fmt.Errorf("drop content %s: %w", d, closedAs(err))
+	}
+	return true, nil
+}
+
 // Usage implements Store. Files of an index that was lost are not in it until they are
 // asked for.
 func (s *Disk) Usage() Usage { return s.index.usage() }

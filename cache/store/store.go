@@ -60,6 +60,9 @@ type Store interface {
 	Stage(ctx context.Context, size int64) (Staged, error)
 	// Delete removes d; content that is absent is no error. Open readers keep reading.
 	Delete(ctx context.Context, d digest.Digest) error
+	// Drop removes d if content, which Open gave and which is damaged, is what it has still,
+	// and tells whether it was.
+	Drop(ctx context.Context, d digest.Digest, content Content) (dropped bool, err error)
 	// Usage tells how much is held.
 	Usage() Usage
 }

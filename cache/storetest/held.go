@@ -34,6 +34,26 @@ func testSHA512(t *testing.T, s store.Store) {
 	wantAbsent(t, s, digest.SHA256.FromBytes(c.Bytes))
 }
 
+func testDrop(t *testing.T, s store.Store) {
+	c, other := Random(1, 100), Random(2, 200)
+	commit(t, s, c)
+	commit(t, s, other)
+	damaged := open(t, s, c)
+	drop := func(want bool) {
+		t.Helper()
+		if dropped, err := s.Drop(t.Context(), c.Digest, damaged); err != nil || dropped != want {
+			t.Fatalf("Drop: %t, %v, want %t", dropped, err, want)
+		}
+	}
+	drop(true)
+	wantAbsent(t, s, c.Digest)
+	drop(false)
+	commit(t, s, c)
+	drop(false) // that is another
+	wantHeld(t, s, c)
+	wantUsage(t, s, c, other)
+}
+
 func testSecondCommit(t *testing.T, s store.Store) {
 	c := Random(1, 5000)
 	first, second := stage(t, s, c.Bytes), stage(t, s, c.Bytes)

@@ -26,6 +26,7 @@ func Run(t *testing.T, newStore func(t *testing.T) store.Store) {
 		{"reader survives delete", testReaderSurvivesDelete},
 		{"seek and read at", testSeek},
 		{"delete", testDelete},
+		{"drop", testDrop},
 		{"second commit of one digest", testSecondCommit},
 		{"usage", testUsage},
 		{"use", testUse},
