@@ -88,7 +88,7 @@ func (p *Puller) askSource(ctx context.Context, source *catalog.Upstream, q refe
 	case e.Class == upstream.NotHere, e.Class == upstream.Denied:
 		return l, false, nil
 	case e.Class == upstream.Refused:
-		p.alarm(search{Query: q.Query}, source, err)
+		p.reportRefusal(search{Query: q.Query}, source, err)
 		own := *e // not the upstream's own credential
 		own.Class, err = upstream.Unavailable, &own
 	}

@@ -39,10 +39,7 @@ type found[T any] struct {
 // has or when it must not go on: past an upstream that is ill, only the repository's
 // origin may answer, never a stranger.
 func walk[T any](ctx context.Context, p *Puller, s search, ask func(context.Context, *catalog.Upstream) (T, error)) (found[T], error) {
-	var answers []Answer
-	var ahead []string
-	var ill *Error
-	certain, repository := false, true
+	said := heard{repository: true}
 	for i := 0; i < len(s.order); i++ {
 		u := s.order[i]
 		err := p.remembered(s, u)
@@ -50,57 +47,82 @@ func walk[T any](ctx context.Context, p *Puller, s search, ask func(context.Cont
 			var value T
 			if value, err = ask(ctx, u); err == nil {
 				p.absences.forget(u, s.Route.Repository, s.Tag)
-				return found[T]{value, u, ahead}, nil
+				return found[T]{value, u, said.ahead}, nil
 			}
 		}
-		verdict := p.judge(ctx, s, u, err)
-		answers = append(answers, Answer{u.Name, verdict.said})
-		switch verdict.reason {
+		v := p.judge(ctx, s, u, err)
+		said.answers = append(said.answers, Answer{u.Name, v.said})
+		switch v.reason {
 		case NotFound, Denied:
-			p.note(s, u, verdict)
+			p.note(s, u, v)
 			if s.missing != nil && s.missing(u) {
-				return found[T]{from: u, ahead: ahead}, nil
+				return found[T]{from: u, ahead: said.ahead}, nil
 			}
-			ahead = append(ahead, u.ID)
-			certain = certain || verdict.reason == NotFound
-			repository = repository && verdict.repository
+			said.notHere(u, v)
 			continue
 		case Refused:
-			p.alarm(s, u, err)
-			return found[T]{}, s.failed(Refused, answers, 0)
+			p.reportRefusal(s, u, err)
+			return found[T]{}, s.failed(Refused, said.answers, 0)
 		}
-		ill = s.failed(verdict.reason, nil, verdict.retryAfter)
+		said.ill = s.failed(v.reason, nil, v.retryAfter)
 		if s.verified || s.Route.Registry.NextOnError && !s.pinned && !errors.Is(err, upstream.ErrQueue) {
 			continue
 		}
-		// Where a tag was found before it has to be found again; else the origin may have it.
-		home := s.known
-		if home == nil {
-			if origin, err := p.origin(ctx, s.Route); err == nil {
-				home = origin
-			}
-		}
-		next := slices.Index(s.order, home)
-		if next <= i {
+		home := p.home(ctx, s)
+		if home <= i {
 			break
 		}
-		s.order, i = s.order[:next+1], next-1
+		s.order, i = s.order[:home+1], home-1
 	}
-	if ill != nil {
-		ill.Answers = answers
-		return found[T]{}, ill
-	}
-	e := s.failed(NotFound, answers, 0)
-	e.Repository = repository
-	if !certain {
-		e.Reason = Denied
-	}
-	return found[T]{}, e
+	return found[T]{}, said.failure(s)
 }
 
-// alarm tells of a refusal that a person has to look into: a credential that no longer
+// home is the place in s's order of the one upstream that may answer though one before it is
+// ill: where a tag was found before it has to be found again; else the origin may have it.
+func (p *Puller) home(ctx context.Context, s search) int {
+	home := s.known
+	if home == nil {
+		if origin, err := p.origin(ctx, s.Route); err == nil {
+			home = origin
+		}
+	}
+	return slices.Index(s.order, home)
+}
+
+// heard is what the upstreams of a walk have said so far.
+type heard struct {
+	answers []Answer
+	// ahead are those that said "not here". certain: one of them said that it does not
+	// exist; repository: all spoke of the whole repository.
+	ahead               []string
+	certain, repository bool
+	// ill is the error of the last one that was.
+	ill *Error
+}
+
+func (h *heard) notHere(u *catalog.Upstream, v verdict) {
+	h.ahead = append(h.ahead, u.ID)
+	h.certain = h.certain || v.reason == NotFound
+	h.repository = h.repository && v.repository
+}
+
+// failure is the error of a walk that found nothing.
+func (h *heard) failure(s search) *Error {
+	if h.ill != nil {
+		h.ill.Answers = h.answers
+		return h.ill
+	}
+	e := s.failed(NotFound, h.answers, 0)
+	e.Repository = h.repository
+	if !h.certain {
+		e.Reason = Denied
+	}
+	return e
+}
+
+// reportRefusal tells of one that a person has to look into: a credential that no longer
 // works, or a repository that is not given any more.
-func (p *Puller) alarm(s search, u *catalog.Upstream, err error) {
+func (p *Puller) reportRefusal(s search, u *catalog.Upstream, err error) {
 	if !u.Login {
 		p.logger.Warn("upstream refuses what it gave before, to anybody", "upstream", u.Name, "repository", s.Route.Repository, "error", err)
 		return
