@@ -53,11 +53,12 @@ func (a attempt) ask(ctx context.Context) (*http.Response, *Error) {
 			a.log.DebugContext(ctx, "upstream has no content for us", "upstream", a.cfg.Name,
 				"op", a.r.op(), "status", f.status, "code", f.code, "text", f.text)
 		}
-		expired := f.unauthorised() && l.expired()
+		more := f.unauthorised() || f.hidden() && l.header == "" && !a.keys.anonymous()
+		expired := more && l.expired()
 		switch {
 		case expired && try == maxLogins:
 			return nil, a.failed(ctx, fmt.Errorf("%w before its token expired", ErrQueue))
-		case !f.unauthorised(), try == maxLogins, l.fresh(mark) && !expired:
+		case !more, try == maxLogins, l.fresh(mark) && !expired:
 			return nil, a.judge(ctx, l, f)
 		}
 		used, other := l, false

@@ -128,6 +128,12 @@ func (f answerFault) unauthorised() bool {
 		!f.html && (f.status == http.StatusForbidden || f.status == http.StatusBadRequest && f.token))
 }
 
+// hidden says that it may be there for who logs in: some answer 404 to others, instead of
+// asking for a login (containerd#3291; Artifactory, if it is told to hide what it has).
+func (f answerFault) hidden() bool {
+	return !f.elsewhere && !f.html && f.status == http.StatusNotFound
+}
+
 func usable(r Request, status int) bool {
 	return status == http.StatusOK || status == http.StatusPartialContent && r.rangeHeader() != ""
 }

@@ -14,8 +14,10 @@
 // Logins are fixed, or looked up: by helper programs, and by the libraries of clouds, which
 // connect to where the environment says and know nothing of these rules (see keychain.go).
 //
-// It asks /v2/ for nothing. The first request goes out bare; the challenge that comes back
-// is kept, and from then on every request carries its token at once.
+// It does not ping /v2/ first. The first request goes out bare; the challenge that comes back
+// is kept, and from then on every request carries its token at once. Where a bare request is
+// answered 404, or turned away without a challenge, and there is a login to show, /v2/ is
+// asked how.
 //
 // Requests are repeated by themselves at most twice, with 100 ms and 200 ms in between,
 // give or take half: when the connection breaks before an answer, and on 408, 500, 502, 503

@@ -164,11 +164,31 @@ func (k *keyring) again(ctx context.Context, l login, repository string, h http.
 	if err != nil || ok {
 		return next, ok && next.header != l.header, err
 	}
+	if l.header == "" && !k.anonymous() {
+		return k.introduce(ctx, repository)
+	}
 	if l.grant.value == "" {
 		return login{}, false, nil
 	}
 	next, err = k.login(ctx, repository) // a 403 names no challenge; the token may be stale all the same
 	return next, err == nil && next.header != "", err
+}
+
+// introduce is again after a request without a login that was turned away without a
+// challenge: /v2/ has one, where anything does.
+func (k *keyring) introduce(ctx context.Context, repository string) (login, bool, error) {
+	resp, err := k.client.ping(ctx, "")
+	if err != nil {
+		return login{}, false, err
+	}
+	discard(resp)
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized && sameOrigin(resp.Request.URL, k.client.base):
+		return k.learn(ctx, resp.Header, repository)
+	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode >= http.StatusInternalServerError:
+		return login{}, false, fmt.Errorf("%w: /v2/ answered %d when it was asked how to log in", errAnswer, resp.StatusCode)
+	}
+	return login{}, false, nil
 }
 
 func (k *keyring) known() (*scheme, bool) {
