@@ -111,8 +111,9 @@ func (u *Upstream) SourceFor(repository string) *Upstream {
 	return u.Referrers
 }
 
-// candidates are the upstreams that a walk asks for a repository, in order.
-func (r *Registry) candidates(repository string) []*Upstream {
+// Candidates are the upstreams that a walk asks for a repository, in order: those that own it,
+// or all. It is nobody's to change.
+func (r *Registry) Candidates(repository string) []*Upstream {
 	for _, c := range r.claims {
 		if below(repository, c.name) {
 			return c.owners

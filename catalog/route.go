@@ -55,7 +55,7 @@ func (s *Snapshot) Route(q Query) (Route, error) {
 	if err != nil {
 		return Route{}, err
 	}
-	route := Route{Registry: reg, Repository: rest, Candidates: reg.candidates(rest)}
+	route := Route{Registry: reg, Repository: rest, Candidates: reg.Candidates(rest)}
 	var chosen *Upstream
 
 	if first, after, _ := strings.Cut(rest, "/"); strings.Contains(first, ".") {

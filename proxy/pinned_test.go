@@ -227,3 +227,48 @@ func TestPinnedAlarmIsNotWaitedFor(t *testing.T) {
 		}
 	})
 }
+
+// Where several own a name, the walk is over those: one of them is its origin, and pinned to.
+func TestPinnedAmongOwners(t *testing.T) {
+	timeless(t, "two own it", func(t *testing.T) {
+		owns := func(u *catalog.Upstream) { u.Owns = []string{"acme"} }
+		r := newRig(t, plan{
+			upstreams: []far{{name: "hub"}, {name: "new", change: owns}, {name: "old", change: owns}},
+			registry:  func(reg *catalog.Registry) { reg.PinOrigin = true },
+		})
+		ours := r.hubs["old"].AddImage("acme/app", "1", []byte("ours"))
+		r.pulled(manifestPath("acme/app", "1"), ours.Manifest)
+		time.Sleep(time.Hour)
+		for _, name := range []string{"hub", "new"} {
+			r.hubs[name].AddImage("acme/app", "2", []byte("evil"))
+		}
+		a := r.get(manifestPath("acme/app", "2"))
+		r.tells(a, failed(404, "MANIFEST_UNKNOWN", "not_found", ""))
+		if !strings.Contains(string(a.body), "the repository comes from old, and pin_origin is set") || r.refusals() != 1 {
+			t.Errorf("%v refusals, told %s", r.refusals(), a.body)
+		}
+		r.asked("hub")
+	})
+	timeless(t, "one owns it", func(t *testing.T) {
+		p := pinned("hub", "corp")
+		p.upstreams[1].change = func(u *catalog.Upstream) { u.Owns = []string{"acme"} }
+		r := newRig(t, p)
+		r.pulled(manifestPath("acme/app", "1"), r.hubs["corp"].AddImage("acme/app", "1", []byte("ours")).Manifest)
+		r.tells(r.get(manifestPath("acme/app", "2")), failed(404, "MANIFEST_UNKNOWN", "not_found", ""))
+		r.asked("hub")
+	})
+}
+
+// Nor does an owner's illness keep a name from its origin, which is another.
+func TestOriginAmongOwners(t *testing.T) {
+	timeless(t, "two own it", func(t *testing.T) {
+		owns := func(u *catalog.Upstream) { u.Owns = []string{"acme"} }
+		r := newRig(t, plan{upstreams: []far{{name: "hub"}, {name: "new", change: owns}, {name: "old", change: owns}}})
+		r.pulled(manifestPath("acme/app", "1"), r.hubs["old"].AddImage("acme/app", "1", []byte("one")).Manifest)
+		two := r.hubs["old"].AddImage("acme/app", "2", []byte("two"))
+		time.Sleep(time.Hour)
+		r.hubs["new"].Stop()
+		r.pulled(manifestPath("acme/app", "2"), two.Manifest)
+		r.asked("hub")
+	})
+}

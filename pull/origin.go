@@ -28,11 +28,11 @@ func (p *Puller) origin(ctx context.Context, route catalog.Route) (*catalog.Upst
 	return nil, nil
 }
 
-// whole tells whether route leads to all upstreams of its registry. Only a walk over those
-// tells where a repository comes from: who names one of them, or a digest, would else
-// choose where others' tags come from.
+// whole tells whether route leads to all upstreams that its registry has for the repository.
+// Only a walk over those tells where it comes from: who names one of them, or a digest, would
+// else choose where others' tags come from.
 func whole(route catalog.Route) bool {
-	return !slices.ContainsFunc(route.Registry.Upstreams, func(u *catalog.Upstream) bool {
+	return !slices.ContainsFunc(route.Registry.Candidates(route.Repository), func(u *catalog.Upstream) bool {
 		return !slices.Contains(route.Candidates, u)
 	})
 }
@@ -61,7 +61,7 @@ func (p *Puller) remember(ctx context.Context, route catalog.Route, u *catalog.U
 // pinned is the upstream that a repository's tags have to come from, nil if any may give
 // them, or none has yet. Its error is an *Error: that there is one cannot be ruled out.
 func (p *Puller) pinned(ctx context.Context, q Query) (*catalog.Upstream, error) {
-	if !q.Route.Registry.PinOrigin || len(q.Route.Registry.Upstreams) < 2 || !whole(q.Route) {
+	if !q.Route.Registry.PinOrigin || len(q.Route.Registry.Candidates(q.Route.Repository)) < 2 || !whole(q.Route) {
 		return nil, nil
 	}
 	home, err := p.origin(ctx, q.Route)
@@ -98,7 +98,7 @@ func (p *Puller) suspect(q Query, home *catalog.Upstream, missing error) {
 		e.Answers = append(e.Answers, said...)
 		return
 	}
-	others := slices.DeleteFunc(slices.Clone(q.Route.Registry.Upstreams), func(u *catalog.Upstream) bool {
+	others := slices.DeleteFunc(slices.Clone(q.Route.Registry.Candidates(q.Route.Repository)), func(u *catalog.Upstream) bool {
 		return u == home || slices.Contains(q.Route.Sources, u)
 	})
 	wait := checkBound
