@@ -37,6 +37,7 @@ func TestHeadOfATagUpstream(t *testing.T) {
 		{"with a digest nobody knows", upstreamtest.Fault{Digest: "md5:0123"}, []string{head, get}, []string{head}, 200, "confirmed"},
 		{"weak etag alone", upstreamtest.Fault{Digest: "-", Header: http.Header{"Etag": {`W/"other"`}}}, []string{head, get}, []string{head, get}, 200, "confirmed"},
 		{"without length", lacking("Content-Length"), []string{head, get}, []string{head, get}, 200, "confirmed"},
+		{"of length 0", upstreamtest.Fault{Header: http.Header{"Content-Length": {"0"}}}, []string{head, get}, []string{head, get}, 200, "confirmed"},
 		{"of no manifest's type", upstreamtest.Fault{MediaType: "text/plain"}, []string{head, get}, []string{head, get}, 200, "confirmed"},
 		{"405", refusal(405, "UNSUPPORTED"), []string{head, get}, []string{head, get}, 200, "confirmed"},
 		{"401", refusal(401, "UNAUTHORIZED"), []string{head}, []string{head}, 403, "credential-refused"},

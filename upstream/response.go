@@ -43,6 +43,9 @@ func (c *Client) response(r Request, resp *http.Response) (*Response, error) {
 	if r.Method == http.MethodHead {
 		resp.Body.Close()
 		out.Body = http.NoBody
+		if r.Kind == KindManifest && out.Size == 0 {
+			out.Size = -1 // what stands between measured the answer; no manifest is empty
+		}
 		return out, nil
 	}
 	limit := bodyLimit(r.Kind)
