@@ -35,7 +35,7 @@ type breaker struct {
 	owner *breakers
 
 	mu sync.Mutex // guards what is below
-	// own: the upstream's, or its token service's. vital: manifests or tokens come from here,
+	// own: the host is that of the upstream itself. vital: manifests or tokens come from here,
 	// not only blobs. asked is when somebody last meant to.
 	own, vital bool
 	asked      time.Time

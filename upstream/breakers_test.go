@@ -64,36 +64,54 @@ func TestHostThatNobodyAsks(t *testing.T) {
 	})
 }
 
-// TestManyHosts: redirects lead to as many hosts as they like; those known are bounded, and
-// the upstream's own is always one of them.
+// TestManyHosts: redirects and challenges lead to as many hosts as they like; those known are
+// bounded, and the upstream's own is always one of them.
 func TestManyHosts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPatient(t)
-		layer := string(p.AddBlob("a", []byte("layer")))
-		for i := range 200 {
-			p.RedirectBlobs(fmt.Sprintf("http://cdn%d.test", i)) // nobody is called that
-			for range 6 {
-				refused(t, p.client, blob("a", layer, 0))
-			}
-		}
-		if n := len(p.client.Ill()); n == 0 || n > 64 {
-			t.Errorf("%d hosts are known to be ill", n)
-		}
-		if n := len(p.hostsIll()); n == 0 || n > 64 {
-			t.Errorf("%d hosts are exported", n)
-		}
-		p.Fail(nil, upstreamtest.Fault{CutAfter: -1})
-		for range 3 {
-			p.wantFails()
-		}
-		if !p.client.Ailing() {
-			t.Error("the upstream's own host is not known")
-		}
-		p.client.Retire()
-		if ill := p.hostsIll(); len(ill) > 0 {
-			t.Errorf("of a retired client: %v", ill)
-		}
-	})
+	for name, lead := range map[string]func(p *patient, host string) upstream.Request{
+		"blobs": func(p *patient, host string) upstream.Request {
+			p.RedirectBlobs("http://" + host)
+			return blob("a", string(p.AddBlob("a", []byte("layer"))), 0)
+		},
+		"tokens": func(p *patient, host string) upstream.Request {
+			p.RequireToken("", "")
+			p.Realm("http://" + host + "/token")
+			return manifest("a", "1")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPatient(t)
+				for i := range 200 {
+					r := lead(p, fmt.Sprintf("h%d.example.com", i)) // nobody is called that
+					for range 6 {
+						refused(t, p.client, r)
+						p.client.ForgetScheme()
+					}
+				}
+				if n := p.client.Hosts(); n != 64 {
+					t.Errorf("%d hosts are known", n)
+				}
+				if n := len(p.client.Ill()); n == 0 || n > 64 {
+					t.Errorf("%d hosts are known to be ill", n)
+				}
+				if n := len(p.hostsIll()); n == 0 || n > 64 {
+					t.Errorf("%d hosts are exported", n)
+				}
+				time.Sleep(time.Hour)
+				p.Fail(nil, upstreamtest.Fault{CutAfter: -1})
+				for range 3 {
+					p.wantFails()
+				}
+				if !p.client.Ailing() {
+					t.Error("the upstream's own host is not known")
+				}
+				p.client.Retire()
+				if ill := p.hostsIll(); len(ill) > 0 {
+					t.Errorf("of a retired client: %v", ill)
+				}
+			})
+		})
+	}
 }
 
 // TestBlobsAreAside: a host of blobs that is ill keeps nobody from waiting for a manifest, even

@@ -58,6 +58,16 @@ func (c *Client) FillGrants() {
 	}
 }
 
+// Hosts is how many breakers a Client holds.
+func (c *Client) Hosts() int {
+	c.hosts.mu.Lock()
+	defer c.hosts.mu.Unlock()
+	return len(c.hosts.hosts)
+}
+
+// ForgetScheme makes the next request learn how to log in anew.
+func (c *Client) ForgetScheme() { c.scheme.Store(nil) }
+
 // ContentRange reads a Content-Range when asked bytes from an offset.
 func ContentRange(header string, asked int64) (offset, size int64, err error) {
 	return contentRange(header, asked)

@@ -48,7 +48,7 @@ func (c *Client) roundTrip(ctx context.Context, t trip) (*http.Response, error) 
 // begin waits until the limits of the configuration let the trip begin, unless its host is
 // down: then nobody waits for that to be told.
 func (c *Client) begin(ctx context.Context, t trip) (*turn, *exchange, error) {
-	service, ours := t.service(t.url.Host), t.tokens || t.url.Host == c.base.Host
+	service, ours := t.service(t.url.Host), t.url.Host == c.base.Host
 	if err := c.hosts.of(service, ours).look(t); err != nil {
 		return nil, nil, err
 	}
