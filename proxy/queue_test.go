@@ -1,13 +1,18 @@
 package proxy_test
 
 import (
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/berth-cache/berth/catalog"
+	"github.com/berth-cache/berth/proxy"
 	"github.com/berth-cache/berth/upstream"
 	"github.com/berth-cache/berth/upstream/upstreamtest"
 )
@@ -73,6 +78,41 @@ func TestCheckIsNotBusyWithItself(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Who pulls after a limit has been lifted does not wait with those who began before.
+func TestLiftedLimitIsNotWaitedFor(t *testing.T) {
+	timeless(t, "rate", func(t *testing.T) {
+		var now *catalog.Catalog
+		r := newRig(t, plan{
+			upstreams: []far{{name: "hub", client: func(cfg *upstream.Config) { cfg.Rate = upstream.Rate{Requests: 1, Per: time.Hour} }}},
+			options:   func(o *proxy.Options) { now = o.Catalog },
+		})
+		image := r.hubs["hub"].AddImage("app", "1", []byte("layer"))
+		r.hubs["hub"].Tag("app", "2", image.Digest)
+		r.pulled(manifestPath("app", "1"), image.Manifest)
+		paths := []string{manifestPath("app", "2"), blobPath("app", image.Layers[0])}
+		waiting := make(chan answer, len(paths))
+		for _, path := range paths {
+			go func() { waiting <- r.get(path) }()
+		}
+		synctest.Wait()
+
+		r.plan.upstreams[0].client, r.metrics = nil, prometheus.NewRegistry()
+		changed := r.upstreams(slog.New(slog.DiscardHandler))
+		defer changed["hub"].Client.(*upstream.Client).Close()
+		changed["hub"].Epoch++
+		now.Replace(r.catalog(changed).Snapshot())
+		began := time.Now()
+		for _, path := range paths {
+			if a := r.get(path); a.StatusCode != http.StatusOK || time.Since(began) > 0 {
+				t.Errorf("%s: %s after %s", path, a.Status, time.Since(began))
+			}
+		}
+		for range paths {
+			<-waiting
+		}
+	})
 }
 
 // Large layers of one client, of which one may run at a time, all arrive.
@@ -153,6 +193,35 @@ func TestFullQueueIsNobodysIllness(t *testing.T) {
 		}
 		close(release)
 		<-blob
+		r.asked("hub")
+		if said.String() != "" {
+			t.Errorf("logged %s", said.String())
+		}
+	})
+}
+
+// Nor is it when the time that a request may take was over before its turn came.
+func TestTurnTooLateIsNobodysIllness(t *testing.T) {
+	timeless(t, "late", func(t *testing.T) {
+		var said strings.Builder
+		r := newRig(t, plan{
+			upstreams: []far{
+				{name: "corp", client: func(cfg *upstream.Config) { cfg.Rate = upstream.Rate{Requests: 1, Per: time.Hour} }},
+				{name: "hub"},
+			},
+			registry: func(reg *catalog.Registry) { reg.NextOnError = true },
+			log:      &said,
+		})
+		ours := r.hubs["corp"].AddImage("app", "1", []byte("ours"))
+		r.pulled(manifestPath("app", "1"), ours.Manifest)
+		evil := r.hubs["hub"].AddImage("app", "2", []byte("evil"))
+		for _, reference := range []string{"2", evil.Digest.String()} {
+			a := r.get(manifestPath("app", reference))
+			r.tells(a, failed(503, "UNAVAILABLE", "unavailable", "5"))
+			if !strings.Contains(string(a.body), "corp.test: its turn did not come in time") || strings.Contains(string(a.body), "hub.test") {
+				t.Errorf("told %s", a.body)
+			}
+		}
 		r.asked("hub")
 		if said.String() != "" {
 			t.Errorf("logged %s", said.String())

@@ -3,6 +3,7 @@ package pull
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -110,11 +111,12 @@ func (q Query) subject() string {
 	return q.Route.Repository
 }
 
-// key is what two queries share when one answer serves both.
+// key is what two queries share when one answer serves both: not with one that asks with a
+// login, or within limits, that have been changed since.
 func (q Query) key(more ...string) string {
 	parts := []string{q.Route.Registry.Name}
 	for _, u := range q.Route.Candidates {
-		parts = append(parts, u.ID)
+		parts = append(parts, u.ID, strconv.Itoa(u.Epoch))
 	}
 	parts = append(parts, q.Route.Repository, q.Tag, q.Digest.String())
 	if q.Head {

@@ -65,6 +65,9 @@ func walk[T any](ctx context.Context, p *Puller, s search, ask func(context.Cont
 			return found[T]{}, s.failed(Refused, said.answers, 0)
 		}
 		said.ill = s.failed(v.reason, nil, v.retryAfter)
+		if ctx.Err() != nil {
+			break // nobody else would have the time
+		}
 		if s.verified || s.Route.Registry.NextOnError && !s.pinned && !errors.Is(err, upstream.ErrQueue) {
 			continue
 		}

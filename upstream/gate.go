@@ -24,6 +24,15 @@ const (
 // configuration kept it, not the upstream.
 var ErrQueue = errors.New("its turn did not come")
 
+// turnError is the ErrQueue of who could wait no longer.
+type turnError struct{ cause error }
+
+func (e *turnError) Error() string {
+	return ErrQueue.Error() + " in time: too many wait for the rate or concurrency that is configured"
+}
+
+func (e *turnError) Unwrap() []error { return []error{ErrQueue, e.cause} }
+
 // Rate is how many requests are sent in a time; none is as many as there are.
 type Rate struct {
 	Requests int
@@ -132,7 +141,7 @@ func (g *gate) await(ctx context.Context, t *turn, extra bool) error {
 		case <-t.passed:
 			return nil
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return &turnError{context.Cause(ctx)}
 		case <-late:
 			left := g.patience() - g.still(t)
 			if left <= 0 {

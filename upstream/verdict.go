@@ -91,7 +91,7 @@ func (a attempt) explain(ctx context.Context, e *Error, err error) {
 	t, ok := errors.AsType[*tokenError](err)
 	found, sought := errors.AsType[*lookupError](err)
 	switch {
-	case ctx.Err() != nil: // whatever broke, it broke because the caller left
+	case ctx.Err() != nil && !errors.Is(err, ErrQueue): // whatever broke, it broke because the caller left
 		e.Message = a.base.Host + ": " + a.cause(ctx.Err())
 	case sought:
 		e.Message = a.base.Host + ": " + found.Error()
