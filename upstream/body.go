@@ -13,9 +13,9 @@ import (
 // hurryTime is how long the body of an answer that is not the content may take in all.
 const hurryTime = 5 * time.Second
 
-// progress is an answer's body that breaks with ErrStalled when a Read waits too long.
+// watchedBody is an answer's body that breaks with ErrStalled when a Read waits too long.
 // Only waiting counts: a reader that takes its time between Reads does no harm.
-type progress struct {
+type watchedBody struct {
 	body    io.ReadCloser
 	timeout time.Duration
 	timer   *time.Timer
@@ -24,19 +24,19 @@ type progress struct {
 	stalled atomic.Bool
 }
 
-func newProgress(body io.ReadCloser, timeout time.Duration, cancel context.CancelCauseFunc) *progress {
-	p := &progress{body: body, timeout: timeout, cancel: cancel}
+func newWatchedBody(body io.ReadCloser, timeout time.Duration, cancel context.CancelCauseFunc) *watchedBody {
+	p := &watchedBody{body: body, timeout: timeout, cancel: cancel}
 	p.timer = time.AfterFunc(timeout, p.stall)
 	p.timer.Stop()
 	return p
 }
 
-func (p *progress) stall() {
+func (p *watchedBody) stall() {
 	p.stalled.Store(true)
 	p.cancel(ErrStalled)
 }
 
-func (p *progress) Read(b []byte) (int, error) {
+func (p *watchedBody) Read(b []byte) (int, error) {
 	p.timer.Reset(p.timeout)
 	n, err := p.body.Read(b)
 	p.timer.Stop()
@@ -47,7 +47,7 @@ func (p *progress) Read(b []byte) (int, error) {
 }
 
 // Close also ends the request.
-func (p *progress) Close() error {
+func (p *watchedBody) Close() error {
 	p.timer.Stop()
 	if p.whole != nil {
 		p.whole.Stop()
@@ -59,7 +59,7 @@ func (p *progress) Close() error {
 
 // hurry gives body a time for all of what is left of it.
 func hurry(body io.ReadCloser) {
-	if p, ok := body.(*progress); ok {
+	if p, ok := body.(*watchedBody); ok {
 		p.whole = time.AfterFunc(hurryTime, p.stall)
 	}
 }

@@ -118,8 +118,8 @@ func (b *breaker) refuse(t trip) error {
 	return fmt.Errorf("%w, it is down since %s: %s", ErrDown, b.since.UTC().Format(time.TimeOnly+" UTC"), b.reason)
 }
 
-// well is after an answer to x. mu is held, as in all below. One that was late in coming
-// ends no slowness: the next would keep its clients waiting as long.
+// well is after an answer to x. One that was late in coming ends no slowness: the next would
+// keep its clients waiting as long. mu is held.
 func (b *breaker) well(x *exchange) {
 	b.answered = time.Now()
 	b.failures, b.only, b.various = 0, "", false
@@ -136,7 +136,7 @@ func (b *breaker) well(x *exchange) {
 	b.since = time.Time{}
 }
 
-// fail is after a failure of x.
+// fail is after a failure of x. mu is held.
 func (b *breaker) fail(x *exchange, weight int, reason string) {
 	now := time.Now()
 	if !b.down && !b.slow && now.Sub(b.last) > inARow {
@@ -144,7 +144,8 @@ func (b *breaker) fail(x *exchange, weight int, reason string) {
 	}
 	b.last = now
 	b.blame(x.began, reason)
-	if b.various = b.various || weight != weightFault || x.about == "" || b.failures > 0 && b.only != x.about; !b.various {
+	alone := weight == weightFault && x.about != "" && (b.failures == 0 || b.only == x.about)
+	if b.various = b.various || !alone; !b.various {
 		b.only = x.about
 	}
 	b.failures += weight
@@ -162,6 +163,7 @@ func (b *breaker) fail(x *exchange, weight int, reason string) {
 	}
 }
 
+// blame notes why the host is ill, and since when. mu is held.
 func (b *breaker) blame(began time.Time, reason string) {
 	if b.since.IsZero() {
 		b.since = began
@@ -169,7 +171,7 @@ func (b *breaker) blame(began time.Time, reason string) {
 	b.reason = reason
 }
 
-// leave leaves the host alone for longer than the last time.
+// leave leaves the host alone for longer than the last time. mu is held.
 func (b *breaker) leave() {
 	b.rest = min(max(2*b.rest, firstRest), maxRest)
 	b.again = time.Now().Add(b.rest)

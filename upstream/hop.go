@@ -41,7 +41,7 @@ func (c *Client) roundTrip(ctx context.Context, t trip) (*http.Response, error) 
 		end(nil)
 		return nil, &hopError{host: t.url.Host, err: err}
 	}
-	resp.Body = newProgress(resp.Body, c.cfg.StallTimeout, end)
+	resp.Body = newWatchedBody(resp.Body, c.cfg.StallTimeout, end)
 	return resp, nil
 }
 
