@@ -40,12 +40,7 @@ func (h *Handler) blob(w *response, r *http.Request, q pull.Query) error {
 	header[keyAcceptRanges] = rangesInBytes
 	w.values.set(header, keyContentType, "application/octet-stream")
 	if q.Head {
-		if matches(r.Header.Get("If-None-Match"), etag) {
-			w.WriteHeader(http.StatusNotModified)
-			return nil
-		}
-		w.values.set(header, keyContentLength, strconv.FormatInt(b.Size, 10))
-		w.WriteHeader(http.StatusOK)
+		w.blobHead(r, b.Size, etag)
 		return nil
 	}
 	if whole := b.Size >= 0 && unconditional(r); chunks || whole {
@@ -58,6 +53,16 @@ func (h *Handler) blob(w *response, r *http.Request, q pull.Query) error {
 	}
 	serveContent(w, r, b.Reader, cancel)
 	return w.copied(b.Reader.Err(), w.clientError)
+}
+
+// blobHead ends the answer to a HEAD of a blob, whose other headers are set.
+func (w *response) blobHead(r *http.Request, size int64, etag string) {
+	if matches(r.Header.Get("If-None-Match"), etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	w.values.set(w.Header(), keyContentLength, strconv.FormatInt(size, 10))
+	w.WriteHeader(http.StatusOK)
 }
 
 // unconditional tells whether r asks for all of a blob, come what may. That nearly every one
