@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -196,17 +195,6 @@ func (c *Contents) ReadAll(ctx context.Context, d digest.Digest, limit int64) ([
 	return b, nil
 }
 
-// hold keeps b in memory, unless the store has let go of it meanwhile.
-func (c *Contents) hold(ctx context.Context, d digest.Digest, b []byte) {
-	if !c.small.takes(int64(len(b))) {
-		return
-	}
-	c.small.put(d, b)
-	if _, err := c.store.Stat(ctx, d); err != nil {
-		c.small.drop(d)
-	}
-}
-
 // lose drops what r reads from the store: because of err it is not what its digest says.
 func (c *Contents) lose(r *Reader, err error) {
 	dropped, dropErr := c.store.Drop(r.ctx, r.digest, r.content)
@@ -217,38 +205,6 @@ func (c *Contents) lose(r *Reader, err error) {
 		c.metrics.damage(foundByRead)
 		c.log.Error("damaged content was found when it was read and dropped, it is fetched again when it is asked for", "digest", r.digest, "error", err)
 	}
-}
-
-// Put keeps b as content d, or returns ErrMismatch. It is for small content, such as
-// manifests, that the caller has in memory. Nobody may change b any more.
-func (c *Contents) Put(ctx context.Context, d digest.Digest, b []byte) error {
-	if err := verify(d, b); err != nil {
-		return fmt.Errorf("put content: %w", err)
-	}
-	// Opening, unlike Stat, finds out that a file is gone.
-	if r, _, err := c.store.Open(ctx, d); err == nil {
-		return r.Close()
-	}
-	if err := c.stage(ctx, d, b); err != nil {
-		if err = storeError(ctx, "put", err); errors.Is(err, ErrStore) {
-			c.trouble.unstored(d, err)
-		}
-		return err
-	}
-	c.hold(ctx, d, b)
-	return nil
-}
-
-// stage stages and commits b, which is verified.
-func (c *Contents) stage(ctx context.Context, d digest.Digest, b []byte) error {
-	staged, err := c.store.Stage(ctx, int64(len(b)))
-	if err != nil {
-		return err
-	}
-	if _, err = staged.Write(b); err == nil {
-		err = staged.Commit(ctx, d)
-	}
-	return errors.Join(err, staged.Discard())
 }
 
 // Delete removes content that is complete; absent content is no error. Readers that are
@@ -281,12 +237,4 @@ func storeError(ctx context.Context, op string, err error) error {
 		return err
 	}
 	return fmt.Errorf("%s content: %w: %w", op, ErrStore, err)
-}
-
-// closeSource closes a source that has something to close.
-func closeSource(src Source) {
-	if closer, ok := src.(io.Closer); ok {
-		// Nothing was, or will be, taken from it: its error concerns nobody.
-		_ = closer.Close()
-	}
 }

@@ -108,3 +108,14 @@ var _ store.Content = memory{}
 
 // Close implements io.Closer.
 func (memory) Close() error { return nil }
+
+// hold keeps b in memory, unless the store has let go of it meanwhile.
+func (c *Contents) hold(ctx context.Context, d digest.Digest, b []byte) {
+	if !c.small.takes(int64(len(b))) {
+		return
+	}
+	c.small.put(d, b)
+	if _, err := c.store.Stat(ctx, d); err != nil {
+		c.small.drop(d)
+	}
+}

@@ -41,3 +41,11 @@ type Part struct {
 	// not, and not looked at in the Part of a segment.
 	Lanes *Lanes
 }
+
+// closeSource closes a source that has something to close.
+func closeSource(src Source) {
+	if closer, ok := src.(io.Closer); ok {
+		// Nothing was, or will be, taken from it: its error concerns nobody.
+		_ = closer.Close()
+	}
+}
