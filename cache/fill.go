@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ type fill struct {
 
 	// source is what the next attempt reads from; nil once taken.
 	source Source
+	spares spares
 	// interrupt ends the attempt that is running.
 	interrupt context.CancelCauseFunc
 	followers int
@@ -69,6 +71,7 @@ func (c *Contents) start(d digest.Digest, v *verifier, src Source) {
 		verifier: v,
 		source:   src,
 	}
+	f.spares.began(src)
 	c.fills[d] = f
 	c.running.Go(func() {
 		defer abort(nil)
@@ -93,11 +96,13 @@ func (f *fill) run(ctx context.Context) {
 		f.orphan = false
 		c.orphans++
 	}
-	followers, src := f.followers, f.source
+	followers, unused := f.followers, append(f.spares.end(), f.source)
 	f.source = nil
 	c.mu.Unlock()
 
-	closeSource(src)
+	for _, src := range unused {
+		closeSource(src)
+	}
 	if err != nil {
 		c.trouble.failed(f.digest, err)
 		f.rest = f.remains(ctx, err)
@@ -166,8 +171,10 @@ func (f *fill) bring(ctx context.Context) error {
 	return err
 }
 
-// receive downloads until everything has come, pausing when it should.
+// receive downloads until everything has come, pausing when it should. Where several sources
+// fail the error is that of the first.
 func (f *fill) receive(ctx context.Context) error {
+	var failed error
 	for {
 		attempt, cancel := context.WithCancelCause(ctx)
 		src := f.begin(cancel)
@@ -184,12 +191,33 @@ func (f *fill) receive(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return fmt.Errorf("fill %s: %w", f.digest, context.Cause(ctx))
 		case !paused:
-			return err
+			if !f.change(err) {
+				return cmp.Or(failed, err)
+			}
+			failed = cmp.Or(failed, err)
+			continue
 		}
 		if err := f.pause(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// change puts another source in the place of the one that failed because of err, if a
+// follower has brought one.
+func (f *fill) change(err error) bool {
+	if errors.Is(err, ErrStore) {
+		return false
+	}
+	f.contents.mu.Lock()
+	defer f.contents.mu.Unlock()
+	if f.source == nil {
+		f.source = f.spares.take()
+	}
+	if f.source != nil {
+		f.contents.log.Info("source failed, the fill goes on from another", "digest", f.digest, "error", err)
+	}
+	return f.source != nil
 }
 
 // begin takes the source of an attempt that cancel interrupts.

@@ -66,6 +66,7 @@ func (c *Contents) join(d digest.Digest, src Source) (*fill, error) {
 		default:
 		}
 	default:
+		f.spares.offer(src)
 		c.metrics.join()
 	}
 	f.followers++

@@ -34,6 +34,8 @@ func (c *copied) Copy() cache.Source {
 	return s
 }
 
+func (c *copied) Places() string { return "" }
+
 // failingAfter is a store that takes so many writes of a fill.
 func failingAfter(t *testing.T, writes int) *faulty {
 	t.Helper()

@@ -13,7 +13,7 @@ type Source interface {
 	// A length of -1 is all that follows. A source that cannot start at offset may start
 	// earlier, which the Part then says. Open is called like this from one goroutine, and
 	// again, with the offset reached, after a break. Its error ends the fill and reaches
-	// every follower unchanged.
+	// every follower unchanged, unless one of them came with a Copier of other places.
 	//
 	// Any other length is a segment: so many bytes from exactly offset, of the content that
 	// the last Part without an end was of, over a connection of its own. It is asked for,
@@ -26,6 +26,8 @@ type Source interface {
 // knows what this one found out and is used beside it.
 type Copier interface {
 	Copy() Source
+	// Places names all that the source may ask: two with the same Places fail alike.
+	Places() string
 }
 
 // Part is a stretch of content as a Source delivers it.

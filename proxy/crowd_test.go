@@ -183,6 +183,27 @@ func TestSecondRepositoryIsConfirmedAndJoinsTheFill(t *testing.T) {
 	}
 }
 
+// A fill that breaks off for good where it began goes on where somebody else who wants the
+// blob has it from: one upstream's end is not that of another's images.
+func TestFillGoesOnWhereOthersHaveItFrom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, plan{upstreams: []far{{name: "a"}, {name: "b"}}})
+		layer := noise(1, 40_000)
+		d := r.hubs["a"].AddBlob("app", layer)
+		r.hubs["b"].AddBlob("app", layer)
+		r.hubs["a"].Fail(upstreamtest.On("GET blob app"), upstreamtest.Fault{Release: make(chan struct{}), StallAfter: 20_000})
+		var done sync.WaitGroup
+		for _, host := range []string{"a.test", "b.test"} {
+			done.Go(func() { crowd(5, func(int) { r.wantBody(blobPath(host+"/app", d), layer) }) })
+			synctest.Wait()
+		}
+		r.asked("b", "HEAD blob app@"+short(d))
+		r.hubs["a"].Stop()
+		done.Wait()
+		r.asked("b", "GET blob app@"+short(d)+" bytes=20000-")
+	})
+}
+
 func TestRepositoryWithoutTheLayerDoesNotJoinItsFill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, plan{upstreams: []far{{name: "hub"}}})

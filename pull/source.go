@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/berth-cache/berth/cache"
@@ -43,6 +45,15 @@ func (s *source) Copy() cache.Source {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return newSource(s.puller, s.query, s.from)
+}
+
+// Places implements cache.Copier.
+func (s *source) Places() string {
+	places := []string{s.query.Route.Repository}
+	for _, u := range slices.Concat(s.query.Route.Candidates, s.query.Route.Sources) {
+		places = append(places, u.ID)
+	}
+	return strings.Join(places, "|")
 }
 
 // begin opens the source ahead of its first Open, so that what finding the blob cost is
