@@ -74,18 +74,7 @@ func (v value) upstream(u *Upstream) (hosts []pair, source value) {
 	if f.of == nil {
 		return nil, value{}
 	}
-	host := f.get("url").upstreamURL(&u.URL)
-	hosts = f.get("hosts").hosts()
-	own := []string{host}
-	if host == hubHost {
-		own = append(slices.Clone(hubNames), host)
-	}
-	for _, h := range own {
-		if h != "" && !contains(hosts, h) {
-			hosts = append(hosts, pair{key: h, line: f.get("url").line, value: f.get("url")})
-		}
-	}
-	u.Hosts = names(hosts)
+	hosts = f.upstreamHosts(u)
 	u.Realms = names(f.get("realms").hosts())
 
 	u.Owns = f.get("owns").repositories()
@@ -118,6 +107,23 @@ func (v value) upstream(u *Upstream) (hosts []pair, source value) {
 		u.CA = ca.authorities(u.CAFile)
 	}
 	return hosts, f.get("referrers")
+}
+
+// upstreamHosts reads the URL and the further names of u, and returns all names that it has.
+func (f fields) upstreamHosts(u *Upstream) []pair {
+	host := f.get("url").upstreamURL(&u.URL)
+	hosts := f.get("hosts").hosts()
+	own := []string{host}
+	if host == hubHost {
+		own = append(slices.Clone(hubNames), host)
+	}
+	for _, h := range own {
+		if h != "" && !contains(hosts, h) {
+			hosts = append(hosts, pair{key: h, line: f.get("url").line, value: f.get("url")})
+		}
+	}
+	u.Hosts = names(hosts)
+	return hosts
 }
 
 // repositories reads names of repositories, or whole words of their beginnings.
