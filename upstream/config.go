@@ -58,6 +58,9 @@ type Config struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// UserAgent is sent with every request; empty is "berth".
 	UserAgent string
+	// Instance is what whoever asks is called in CDN-Loop, with every request to the
+	// registry's API; empty sends none.
+	Instance string
 	// StallTimeout is how long a body may make no progress; 0 is 30 seconds.
 	StallTimeout time.Duration
 	// Logger and Metrics may be nil.

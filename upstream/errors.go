@@ -30,6 +30,9 @@ const (
 	Refused
 	// Limited means too many requests.
 	Limited
+	// Looped means that the upstream is, or leads to, a cache that has asked already. Nothing is
+	// known about the content.
+	Looped
 	// Unavailable is everything else; nothing is known about the content.
 	Unavailable
 )
@@ -45,6 +48,8 @@ func (c Class) String() string {
 		return "refused"
 	case Limited:
 		return "limited"
+	case Looped:
+		return "looped"
 	case Unavailable:
 		return "unavailable"
 	default:

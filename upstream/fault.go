@@ -29,7 +29,14 @@ type answerFault struct {
 	html       bool
 	retryAfter time.Duration
 	elsewhere  bool // another host answered, after a redirect
+	api        bool // the upstream's API answered, after a redirect or not
 	token      bool // the request carried one
+}
+
+// looped tells whether a cache says that it has asked already. Web hosts have the status for
+// limits of their own, with a page.
+func (f answerFault) looped() bool {
+	return f.status == http.StatusLoopDetected && f.api && !f.html
 }
 
 // readFault reads an answer to its end, or its limit, and closes it.
@@ -37,6 +44,7 @@ func (c *Client) readFault(resp *http.Response) answerFault {
 	f := answerFault{
 		status:    resp.StatusCode,
 		elsewhere: !sameOrigin(resp.Request.URL, c.base),
+		api:       c.isAPI(resp.Request.URL),
 		html:      mediaType(resp.Header.Get("Content-Type")) == "text/html",
 		token:     strings.HasPrefix(resp.Request.Header.Get("Authorization"), "Bearer "),
 	}

@@ -25,5 +25,6 @@ func (c *Client) ping(ctx context.Context, authorization string) (*http.Response
 	if authorization != "" {
 		h.Set("Authorization", authorization)
 	}
+	c.mark(h, nil)
 	return c.send(ctx, trip{method: http.MethodGet, url: &url.URL{Scheme: c.base.Scheme, Host: c.base.Host, Path: "/v2/"}, header: h, rank: logins})
 }

@@ -15,7 +15,8 @@ const maxRedirects = 5
 var errRedirect = errors.New("redirect not followed")
 
 // follow sends the request and goes where redirects lead. Once the scheme, host or port
-// has changed Authorization is gone for good, even if a later hop leads back.
+// has changed Authorization is gone for good, even if a later hop leads back; so is CDN-Loop
+// behind the upstream's API.
 func (c *Client) follow(ctx context.Context, t trip) (*http.Response, error) {
 	at, header := t.url, t.header.Clone()
 	for hops := 0; ; hops++ {
@@ -40,6 +41,9 @@ func (c *Client) follow(ctx context.Context, t trip) (*http.Response, error) {
 		}
 		if !sameOrigin(at, next) {
 			header.Del("Authorization")
+		}
+		if !c.isAPI(next) {
+			header.Del(loopHeader)
 		}
 		at = next
 	}

@@ -55,6 +55,9 @@ type Request struct {
 	// Check: whoever asks holds an answer already, so that others go first where requests
 	// queue.
 	Check bool
+	// Through are the caches that the request came through for which this one is made, in
+	// order, as CDN-Loop names them.
+	Through []string
 }
 
 // Response is an answer of status 200 or 206.

@@ -52,6 +52,7 @@ func (c *Client) trip(r Request, l login) trip {
 	if l.header != "" {
 		h.Set("Authorization", l.header)
 	}
+	c.mark(h, r.Through)
 	t := trip{
 		method: r.Method, url: r.url(c.base), header: h,
 		blob: r.Kind == KindBlob && r.Method == http.MethodGet, alone: r.Length > 0,

@@ -24,6 +24,10 @@ func (a attempt) judge(ctx context.Context, l login, f answerFault) *Error {
 		if a.r.IsPull() && !f.elsewhere {
 			e.Limit = limitOf(f)
 		}
+	case f.looped():
+		e.Class = Looped
+		e.Message = fmt.Sprintf("%s: leads back to a cache that has asked already (508 Loop Detected): "+
+			"take upstream %s out of the configuration here, or what leads back out of that of %s", a.base.Host, a.cfg.Name, a.base.Host)
 	case f.elsewhere:
 		e.Message = fmt.Sprintf("%s: the host it redirects to answered %d", a.base.Host, f.status)
 	case f.status == http.StatusForbidden && f.html:

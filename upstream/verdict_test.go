@@ -316,7 +316,7 @@ func TestNames(t *testing.T) {
 	}
 	want := []string{
 		"manifest", "blob", "tags", "referrers", "kind(4)",
-		"not_here", "denied", "refused", "limited", "unavailable", "class(6)",
+		"not_here", "denied", "refused", "limited", "looped", "unavailable", "class(7)",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
