@@ -221,6 +221,10 @@ func (c *Contents) Delete(ctx context.Context, d digest.Digest) error {
 // Filling tells whether a fill of d is running or paused.
 func (c *Contents) Filling(d digest.Digest) bool { return c.find(d) != nil }
 
+// Begins tells whether Fill would begin a fill of d: none is there, and the store is not known
+// to refuse it.
+func (c *Contents) Begins(d digest.Digest) bool { return !c.Filling(d) && c.trouble.refuses(d) == nil }
+
 func (c *Contents) find(d digest.Digest) *fill {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -141,6 +141,9 @@ func fromPull(e *pull.Error, k kind) *apiError {
 	case pull.Limited:
 		a.status, a.code, a.outcome = http.StatusTooManyRequests, codeTooMany, "limited"
 		a.retryAfter = max(e.RetryAfter, time.Second)
+	case pull.Looped:
+		// No code says it, and with UNAVAILABLE clients would try again.
+		a.status, a.code, a.outcome = http.StatusLoopDetected, codeUnsupported, "loop"
 	default:
 		a.status, a.code, a.outcome = http.StatusServiceUnavailable, codeUnavailable, "unavailable"
 		a.retryAfter = max(e.RetryAfter, retryLater)

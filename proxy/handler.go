@@ -31,6 +31,8 @@ type Options struct {
 	Logger  *slog.Logger
 	Access  *AccessLog
 	Metrics *Metrics
+	// Instance is what this Berth is called in CDN-Loop, from NewInstance.
+	Instance string
 	// WriteStall is how long a client may take no byte before it is given up; 0 is a minute.
 	// A server whose WriteTimeout is no longer than that spares small answers timers of
 	// their own.
@@ -45,13 +47,15 @@ type Handler struct {
 	access  *AccessLog
 	metrics *Metrics
 	stall   time.Duration
+
+	instance string
 }
 
 var _ http.Handler = (*Handler)(nil)
 
 // New returns a Handler.
 func New(o Options) *Handler {
-	h := &Handler{catalog: o.Catalog, puller: o.Puller, logger: o.Logger, access: o.Access, metrics: o.Metrics, stall: o.WriteStall}
+	h := &Handler{catalog: o.Catalog, puller: o.Puller, logger: o.Logger, access: o.Access, metrics: o.Metrics, stall: o.WriteStall, instance: o.Instance}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
 	}
@@ -91,6 +95,13 @@ func (h *Handler) timed(r *http.Request) bool {
 
 // serve routes a request and answers it.
 func (h *Handler) serve(w *response, r *http.Request, req request) error {
+	var through []string
+	if lines := r.Header[keyLoop]; lines != nil {
+		var err error
+		if through, err = h.through(r, lines); err != nil {
+			return err
+		}
+	}
 	route, err := h.catalog.Snapshot().Route(catalog.Query{
 		Host: r.Host, Namespace: req.namespace, Name: req.name, Ping: req.kind == kindPing,
 	})
@@ -103,7 +114,7 @@ func (h *Handler) serve(w *response, r *http.Request, req request) error {
 	}
 	w.hint = officialHint(route)
 	w.reference = req.tag + string(req.digest)
-	q := pull.Query{Route: route, Tag: req.tag, Digest: req.digest, Head: req.head}
+	q := pull.Query{Route: route, Tag: req.tag, Digest: req.digest, Head: req.head, Through: through}
 	switch req.kind {
 	case kindManifest:
 		return h.manifest(w, r, q)

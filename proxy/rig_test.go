@@ -43,6 +43,8 @@ type far struct {
 	change         func(*catalog.Upstream)
 	// client changes what its client is made of.
 	client func(*upstream.Config)
+	// berth: it is a Berth, of this rig or another in the same network.
+	berth bool
 }
 
 func (f far) url() string {
@@ -72,6 +74,12 @@ type plan struct {
 	log io.Writer
 	// options changes what the handler is made of.
 	options func(*proxy.Options)
+	// network is used instead of one of the rig's own, and name instead of "berth": the rig
+	// is at http://<name>.test.
+	network *upstreamtest.Network
+	name    string
+	// seen, if set, is called with each request.
+	seen func(*http.Request)
 }
 
 // rig is a whole Berth in a network in memory: client, proxy and recording upstreams. It
@@ -83,8 +91,11 @@ type rig struct {
 	hubs    map[string]*upstreamtest.Registry
 	client  *http.Client
 	dir     string
-	metrics *prometheus.Registry
-	stop    func()
+	url     string
+	// instance is the Berth's name in CDN-Loop.
+	instance string
+	metrics  *prometheus.Registry
+	stop     func()
 
 	mu      sync.Mutex // guards handler, which restart replaces
 	handler http.Handler
@@ -93,11 +104,20 @@ type rig struct {
 // newRig builds and starts a rig, which ends with tb.
 func newRig(tb testing.TB, p plan) *rig {
 	tb.Helper()
-	r := &rig{tb: tb, plan: p, network: upstreamtest.NewNetwork(tb), hubs: map[string]*upstreamtest.Registry{}, dir: tb.TempDir()}
+	r := &rig{tb: tb, plan: p, network: p.network, hubs: map[string]*upstreamtest.Registry{}, dir: tb.TempDir(), url: berthURL, instance: proxy.NewInstance()}
+	if p.network == nil {
+		r.network = upstreamtest.NewNetwork(tb)
+	}
+	if p.name != "" {
+		r.url = "http://" + p.name + ".test"
+	}
 	if p.dir != "" {
 		r.dir = p.dir
 	}
 	for _, f := range p.upstreams {
+		if f.berth {
+			continue
+		}
 		r.hubs[f.name] = upstreamtest.New(tb)
 		if f.kind != "" {
 			r.network.ServeKind(f.kind, r.hubs[f.name])
@@ -105,11 +125,11 @@ func newRig(tb testing.TB, p plan) *rig {
 		}
 		r.network.Serve(f.url(), r.hubs[f.name])
 	}
-	r.network.Serve(berthURL, r)
+	r.network.Serve(r.url, r)
 	transport := &http.Transport{
 		DisableCompression: true, MaxIdleConnsPerHost: 200,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			addrs, err := r.network.LookupNetIP(ctx, "ip", "berth.test")
+			addrs, err := r.network.LookupNetIP(ctx, "ip", strings.TrimPrefix(r.url, "http://"))
 			if err != nil {
 				return nil, err
 			}
@@ -130,6 +150,9 @@ func (r *rig) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	r.mu.Lock()
 	h := r.handler
 	r.mu.Unlock()
+	if r.plan.seen != nil {
+		r.plan.seen(q)
+	}
 	h.ServeHTTP(w, q)
 }
 
@@ -155,7 +178,7 @@ func (r *rig) start() {
 	puller := pull.New(pull.Options{
 		Contents: contents, Index: index, Logger: logger, Metrics: pull.NewMetrics(r.metrics),
 	})
-	options := proxy.Options{Catalog: r.catalog(known), Puller: puller, Logger: logger, Metrics: proxy.NewMetrics(r.metrics)}
+	options := proxy.Options{Catalog: r.catalog(known), Puller: puller, Logger: logger, Metrics: proxy.NewMetrics(r.metrics), Instance: r.instance}
 	if r.plan.options != nil {
 		r.plan.options(&options)
 	}
@@ -198,7 +221,7 @@ func (r *rig) upstreams(logger *slog.Logger) map[string]*catalog.Upstream {
 		check(r.tb, err)
 		cfg := upstream.Config{
 			Name: f.name, URL: u, Credentials: []upstream.Credential{upstream.Password(f.user, f.password)},
-			Resolver: r.network, DialContext: r.network.DialContext, RootCAs: r.network.Roots(), Logger: logger, Metrics: metrics,
+			Resolver: r.network, DialContext: r.network.DialContext, RootCAs: r.network.Roots(), Logger: logger, Metrics: metrics, Instance: r.instance,
 			Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
 		}
 		if f.client != nil {
@@ -247,10 +270,10 @@ type answer struct {
 // do sends a request, e.g. do("GET", "/v2/library/alpine/manifests/3", "Range", "bytes=0-1").
 func (r *rig) do(method, path string, header ...string) answer {
 	r.tb.Helper()
-	q, err := http.NewRequestWithContext(context.Background(), method, berthURL+path, http.NoBody)
+	q, err := http.NewRequestWithContext(context.Background(), method, r.url+path, http.NoBody)
 	check(r.tb, err)
 	for i := 0; i+1 < len(header); i += 2 {
-		q.Header.Set(header[i], header[i+1])
+		q.Header.Add(header[i], header[i+1])
 	}
 	response, err := r.client.Do(q)
 	check(r.tb, err)

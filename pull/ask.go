@@ -34,7 +34,7 @@ type answeredTag struct {
 func (p *Puller) askTag(ctx context.Context, u *catalog.Upstream, q Query, held *cache.Pointer) (answeredTag, error) {
 	if q.Head || held != nil {
 		head, err := p.ask(ctx, u, upstream.Request{
-			Method: "HEAD", Kind: upstream.KindManifest, Repository: q.Route.Repository, Reference: q.Tag, Check: held != nil,
+			Method: "HEAD", Kind: upstream.KindManifest, Repository: q.Route.Repository, Reference: q.Tag, Check: held != nil, Through: q.Through,
 		})
 		e, failed := errors.AsType[*upstream.Error](err)
 		switch {
@@ -50,7 +50,7 @@ func (p *Puller) askTag(ctx context.Context, u *catalog.Upstream, q Query, held 
 			return answeredTag{pointer: *held}, nil
 		}
 	}
-	m, err := p.fetch(ctx, u, manifestRef{q.at(u), q.Tag, ""})
+	m, err := p.fetch(ctx, u, q.manifest(u, q.Tag, ""))
 	if err != nil {
 		return answeredTag{}, err
 	}

@@ -18,8 +18,18 @@ func (p *Puller) Blob(ctx context.Context, q Query) (*Blob, error) {
 		return p.blobHead(ctx, q, u, link)
 	}
 	if u != nil {
-		return p.serve(ctx, q, u, newSource(p, q, u))
+		if b := p.heldBlob(ctx, q, u); b != nil {
+			return b, nil
+		}
+		if !p.contents.Begins(q.Digest) {
+			return p.serve(ctx, q, u, newSource(p, q, u))
+		}
 	}
+	return p.soughtBlob(ctx, q)
+}
+
+// soughtBlob answers with a blob that has to be looked for, or begun to be fetched.
+func (p *Puller) soughtBlob(ctx context.Context, q Query) (*Blob, error) {
 	fl := p.blobs.join(q.key("blob"), func(ctx context.Context) (*located, error) { return p.locate(ctx, q) })
 	defer fl.leave()
 	at, err := fl.wait(ctx)
@@ -37,23 +47,31 @@ func (p *Puller) Blob(ctx context.Context, q Query) (*Blob, error) {
 	return b, err
 }
 
-// serve reads from what is held, or else from the fill, which it starts if there is none.
-func (p *Puller) serve(ctx context.Context, q Query, u *catalog.Upstream, src *source) (*Blob, error) {
-	b := &Blob{Origin: Origin{Upstream: u.Name, Outcome: Hit}, Digest: q.Digest}
+// heldBlob answers from what is held of u's, nil if that is not.
+func (p *Puller) heldBlob(ctx context.Context, q Query, u *catalog.Upstream) *Blob {
 	r, err := p.contents.Open(ctx, q.Digest)
 	if err != nil {
-		b.Outcome = Miss
-		if p.contents.Filling(q.Digest) {
-			b.Outcome = Joined
-		}
-		r, err = p.contents.Fill(ctx, q.Digest, src)
-		if errors.Is(err, cache.ErrStore) {
-			b.Outcome = Unstored
-			r, err = p.contents.PassThrough(ctx, q.Digest, newSource(p, q, u), err)
-		}
-		if err != nil {
-			return nil, p.unfilled(ctx, q, u, err)
-		}
+		return nil
+	}
+	return &Blob{Origin: Origin{Upstream: u.Name, Outcome: Hit}, Digest: q.Digest, Reader: r, Size: r.Size()}
+}
+
+// serve reads from what is held, or else from the fill, which it starts if there is none.
+func (p *Puller) serve(ctx context.Context, q Query, u *catalog.Upstream, src *source) (*Blob, error) {
+	if b := p.heldBlob(ctx, q, u); b != nil {
+		return b, nil
+	}
+	b := &Blob{Origin: Origin{Upstream: u.Name, Outcome: Miss}, Digest: q.Digest}
+	if p.contents.Filling(q.Digest) {
+		b.Outcome = Joined
+	}
+	r, err := p.contents.Fill(ctx, q.Digest, src)
+	if errors.Is(err, cache.ErrStore) {
+		b.Outcome = Unstored
+		r, err = p.contents.PassThrough(ctx, q.Digest, newSource(p, q, u), err)
+	}
+	if err != nil {
+		return nil, p.unfilled(ctx, q, u, err)
 	}
 	b.Reader, b.Size = r, r.Size()
 	return b, nil
@@ -96,15 +114,19 @@ func (l *located) release() {
 }
 
 // locate finds an upstream whose repository contains a blob. Where its bytes are held, or
-// arriving for somebody else, a HEAD is enough; else the GET that finds it begins the fill.
+// arriving for somebody else, a link or a HEAD is enough; else the GET that finds it begins
+// the fill. So a fill has its answer when it begins, and who joins it does not wait for one,
+// which may be on its way to him.
 func (p *Puller) locate(ctx context.Context, q Query) (*located, error) {
-	if u, _ := p.linked(ctx, q, cache.Blob, nil); u != nil {
-		return &located{from: u}, nil // located for others between our look and now
-	}
-	if p.holds(ctx, q.Digest) || p.contents.Filling(q.Digest) {
+	u, _ := p.linked(ctx, q, cache.Blob, nil)
+	held := p.holds(ctx, q.Digest)
+	switch {
+	case u != nil && (held || !p.contents.Begins(q.Digest)):
+		return &located{from: u}, nil // by others, between our look and now
+	case u == nil && (held || p.contents.Filling(q.Digest)):
 		return p.confirmed(ctx, q, nil)
 	}
-	src := newSource(p, q, nil)
+	src := newSource(p, q, u)
 	from, answer, err := src.begin(ctx)
 	if err != nil {
 		return nil, err

@@ -19,6 +19,9 @@ const (
 	Refused
 	// Limited: the upstream that it belongs to wants fewer requests.
 	Limited
+	// Looped: the upstream that it belongs to, or may, is or leads to a cache that has asked
+	// already, which may be ours.
+	Looped
 	// Unavailable: the upstream that it belongs to, or may, could not be asked.
 	Unavailable
 )
@@ -65,6 +68,8 @@ func (e *Error) Error() string {
 		b.WriteString(" cannot be fetched: the upstream that it belongs to refuses us")
 	case Limited:
 		b.WriteString(" cannot be fetched: the upstream limits requests")
+	case Looped:
+		b.WriteString(" cannot be fetched: caches ask each other in a circle")
 	case Unavailable:
 		b.WriteString(" cannot be fetched now")
 	}

@@ -18,6 +18,7 @@ func TestErrorText(t *testing.T) {
 		{"denied", pull.Error{Reason: pull.Denied, Answers: answers[:1]}, "app:1 not found, or not allowed to us: hub: no such repository"},
 		{"refused", pull.Error{Reason: pull.Refused, Answers: answers[:1]}, "app:1 cannot be fetched: the upstream that it belongs to refuses us: hub: no such repository"},
 		{"limited", pull.Error{Reason: pull.Limited}, "app:1 cannot be fetched: the upstream limits requests"},
+		{"looped", pull.Error{Reason: pull.Looped}, "app:1 cannot be fetched: caches ask each other in a circle"},
 		{"unavailable", pull.Error{Reason: pull.Unavailable}, "app:1 cannot be fetched now"},
 	}
 	for _, row := range rows {

@@ -19,13 +19,19 @@ type manifestRef struct {
 	repository cache.Repository
 	reference  string
 	digest     digest.Digest
+	through    []string // as of the Query
+}
+
+// manifest is a manifest of the query's repository at u.
+func (q Query) manifest(u *catalog.Upstream, reference string, d digest.Digest) manifestRef {
+	return manifestRef{q.at(u), reference, d, q.Through}
 }
 
 // fetch gets a manifest from u, verifies it, keeps it and links it. It returns an
 // *upstream.Error when that cannot be done.
 func (p *Puller) fetch(ctx context.Context, u *catalog.Upstream, ref manifestRef) (*Manifest, error) {
 	answer, err := p.ask(ctx, u, upstream.Request{
-		Method: "GET", Kind: upstream.KindManifest, Repository: ref.repository.Name, Reference: ref.reference,
+		Method: "GET", Kind: upstream.KindManifest, Repository: ref.repository.Name, Reference: ref.reference, Through: ref.through,
 	})
 	if err != nil {
 		return nil, err

@@ -57,7 +57,7 @@ func (p *Puller) digestOrder(ctx context.Context, route catalog.Route, first *ca
 // confirm asks u whether the repository contains q's digest, and links it if so: by HEAD,
 // or where that is refused by a GET of which only the header is read.
 func (p *Puller) confirm(ctx context.Context, u *catalog.Upstream, q Query, kind cache.Kind) (cache.Link, error) {
-	r := upstream.Request{Method: "HEAD", Kind: upstream.KindManifest, Repository: q.Route.Repository, Reference: q.Digest.String()}
+	r := upstream.Request{Method: "HEAD", Kind: upstream.KindManifest, Repository: q.Route.Repository, Reference: q.Digest.String(), Through: q.Through}
 	if kind == cache.Blob {
 		r.Kind = upstream.KindBlob
 	}
@@ -74,7 +74,7 @@ func (p *Puller) confirm(ctx context.Context, u *catalog.Upstream, q Query, kind
 	}
 	answer.Body.Close()
 	if err := p.proves(ctx, q, kind, answer); err != nil {
-		return cache.Link{}, broken(u, manifestRef{q.at(u), q.Digest.String(), q.Digest}, err)
+		return cache.Link{}, broken(u, q.manifest(u, q.Digest.String(), q.Digest), err)
 	}
 	link := cache.Link{Size: answer.Size}
 	if kind == cache.Manifest {

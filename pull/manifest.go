@@ -14,6 +14,11 @@ func (p *Puller) byDigest(ctx context.Context, q Query, prefer *catalog.Upstream
 	if m, _ := p.heldManifest(ctx, q, prefer); m != nil {
 		return m, nil
 	}
+	return p.sought(ctx, q, prefer)
+}
+
+// sought is byDigest of what is not held. On its own, so that others need no q in the heap.
+func (p *Puller) sought(ctx context.Context, q Query, prefer *catalog.Upstream) (*Manifest, error) {
 	m, err := p.manifests.do(ctx, q.key("manifest"), func(ctx context.Context) (*Manifest, error) {
 		ctx, cancel := context.WithTimeout(ctx, askBound)
 		defer cancel()
@@ -73,7 +78,7 @@ func (p *Puller) findManifest(ctx context.Context, q Query, prefer *catalog.Upst
 				return m, nil
 			}
 		}
-		return p.fetch(ctx, u, manifestRef{q.at(u), q.Digest.String(), q.Digest})
+		return p.fetch(ctx, u, q.manifest(u, q.Digest.String(), q.Digest))
 	})
 	if err != nil {
 		return nil, err

@@ -131,7 +131,7 @@ func (p *Puller) strangers(ctx context.Context, q Query, home *catalog.Upstream,
 			continue
 		}
 		head, err := p.ask(ctx, u, upstream.Request{
-			Method: "HEAD", Kind: upstream.KindManifest, Repository: q.Route.Repository, Reference: q.Tag, Check: true,
+			Method: "HEAD", Kind: upstream.KindManifest, Repository: q.Route.Repository, Reference: q.Tag, Check: true, Through: q.Through,
 		})
 		if e, ok := errors.AsType[*upstream.Error](err); ok && e.Class == upstream.Limited {
 			p.limits.learn(u, e.Limit, e.RetryAfter)

@@ -65,6 +65,8 @@ func (at pointed) stale(err error) (resolved, bool) {
 			bound, detail = at.from.MaxStaleRefused, "credential-refused"
 		case Limited:
 			detail = "upstream-limited"
+		case Looped:
+			detail = "upstream-loop"
 		case Unavailable:
 			detail = "upstream-unavailable"
 		}

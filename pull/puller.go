@@ -98,6 +98,8 @@ type Query struct {
 	Digest digest.Digest
 	// Head wants no body, and so costs no upstream GET where that can be avoided.
 	Head bool
+	// Through are the caches that the request came through, in order.
+	Through []string
 }
 
 // subject is what the query is for, as messages name it.
@@ -112,7 +114,9 @@ func (q Query) subject() string {
 }
 
 // key is what two queries share when one answer serves both: not with one that asks with a
-// login, or within limits, that have been changed since.
+// login, or within limits, that have been changed since. Those that came through as many
+// caches as each other wait for one another, and no others do: an upstream that is such a
+// cache is asked by one that came through more, so that nobody waits for himself.
 func (q Query) key(more ...string) string {
 	parts := []string{q.Route.Registry.Name}
 	for _, u := range q.Route.Candidates {
@@ -121,6 +125,9 @@ func (q Query) key(more ...string) string {
 	parts = append(parts, q.Route.Repository, q.Tag, q.Digest.String())
 	if q.Head {
 		parts = append(parts, "head")
+	}
+	if n := len(q.Through); n > 0 {
+		parts = append(parts, "through "+strconv.Itoa(n))
 	}
 	return strings.Join(append(parts, more...), "|")
 }

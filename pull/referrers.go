@@ -97,7 +97,7 @@ func (p *Puller) askSource(ctx context.Context, source *catalog.Upstream, q refe
 
 func (p *Puller) askReferrers(ctx context.Context, u *catalog.Upstream, q referrersQuery) (cache.List, error) {
 	l, err := p.readList(ctx, u, upstream.Request{
-		Kind: upstream.KindReferrers, Repository: q.Route.Repository, Reference: q.Digest.String(), Query: q.raw, Check: q.held,
+		Kind: upstream.KindReferrers, Repository: q.Route.Repository, Reference: q.Digest.String(), Query: q.raw, Check: q.held, Through: q.Through,
 	})
 	e, failed := errors.AsType[*upstream.Error](err)
 	switch {
@@ -122,7 +122,7 @@ const fallbackHex = 64
 func (p *Puller) fallback(ctx context.Context, u *catalog.Upstream, q referrersQuery) (cache.List, error) {
 	hex := q.Digest.Encoded()
 	tag := q.Digest.Algorithm().String() + "-" + hex[:min(len(hex), fallbackHex)]
-	m, err := p.fetch(ctx, u, manifestRef{q.at(u), tag, ""})
+	m, err := p.fetch(ctx, u, q.manifest(u, tag, ""))
 	if e, ok := errors.AsType[*upstream.Error](err); ok && e.Class == upstream.NotHere && !e.Repository {
 		// Without API and tag nothing refers to the digest here, but is "here" right?
 		if len(q.Route.Candidates) > 1 && !p.index.Known(ctx, q.at(u)) {

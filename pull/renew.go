@@ -17,14 +17,14 @@ import (
 func (p *Puller) renew(ctx context.Context, q Query, old pointed, now resolved) ([]byte, error) {
 	body := now.body
 	if body == nil {
-		m, err := p.fetch(ctx, now.from, manifestRef{q.at(now.from), now.pointer.Digest.String(), now.pointer.Digest})
+		m, err := p.fetch(ctx, now.from, q.manifest(now.from, now.pointer.Digest.String(), now.pointer.Digest))
 		if err != nil {
 			return nil, p.unfetched(ctx, q, now.from, err)
 		}
 		body = m.Body
 	}
 	for _, d := range p.successors(ctx, old.pointer.Digest, body) {
-		if _, err := p.fetch(ctx, now.from, manifestRef{q.at(now.from), d.String(), d}); err != nil {
+		if _, err := p.fetch(ctx, now.from, q.manifest(now.from, d.String(), d)); err != nil {
 			return nil, p.unfetched(ctx, q, now.from, err)
 		}
 	}

@@ -142,7 +142,7 @@ func (b bound) Close() error {
 func (s *source) request(offset, length int64) upstream.Request {
 	return upstream.Request{
 		Method: "GET", Kind: upstream.KindBlob, Repository: s.query.Route.Repository,
-		Reference: s.query.Digest.String(), Offset: offset, Length: length,
+		Reference: s.query.Digest.String(), Offset: offset, Length: length, Through: s.query.Through,
 	}
 }
 

@@ -57,7 +57,7 @@ func (p *Puller) Tags(ctx context.Context, q Query, want TagPage) (*TagList, err
 		Query: q, name: "tags?" + asked.query(),
 		ask: func(ctx context.Context, u *catalog.Upstream, held bool) (cache.List, error) {
 			l, err := p.readList(ctx, u, upstream.Request{
-				Kind: upstream.KindTags, Repository: q.Route.Repository, Query: asked.query(), Check: held,
+				Kind: upstream.KindTags, Repository: q.Route.Repository, Query: asked.query(), Check: held, Through: q.Through,
 			})
 			if err != nil {
 				return l, err

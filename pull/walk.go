@@ -206,6 +206,9 @@ func (p *Puller) judge(ctx context.Context, s search, u *catalog.Upstream, err e
 	case upstream.Limited:
 		v.reason = Limited
 		p.limits.learn(u, e.Limit, e.RetryAfter)
+	case upstream.Looped:
+		v.reason = Looped
+		p.logger.Error("upstream leads back to who asked", "upstream", u.Name, "error", err)
 	default:
 		v.reason = Unavailable
 		if errors.Is(err, upstream.ErrDown) || errors.Is(err, upstream.ErrQueue) {

@@ -58,7 +58,8 @@ func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth,
 	b.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	log.describe(b.metrics)
 	b.info = newUpstreamInfo(b.metrics)
-	b.fleet = &fleet{logger: logger, metrics: upstream.NewMetrics(b.metrics)}
+	instance := proxy.NewInstance()
+	b.fleet = &fleet{instance: instance, logger: logger, metrics: upstream.NewMetrics(b.metrics)}
 	b.closing(func() error { b.fleet.close(); return nil })
 	if err := b.openData(cfg); err != nil {
 		return b, err
@@ -88,6 +89,7 @@ func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth,
 	b.closing(func() error { puller.Close(); return nil })
 	b.handler = proxy.New(proxy.Options{
 		Catalog: b.catalog, Puller: puller, Logger: logger, Access: b.access, Metrics: proxy.NewMetrics(b.metrics), WriteStall: writeBound,
+		Instance: instance,
 	})
 	return b, nil
 }

@@ -17,6 +17,9 @@ import (
 // fleet are the clients of the configured upstreams, and of former ones for as long as a
 // request has them. It is not for concurrent use.
 type fleet struct {
+	// instance is what they are called in CDN-Loop.
+	instance string
+
 	logger  *slog.Logger
 	metrics *upstream.Metrics
 	crew    crew
@@ -116,8 +119,8 @@ func (f *fleet) newClient(u config.Upstream) (*upstream.Client, error) {
 		Credentials: credentials(u.Credentials),
 		Realms:      u.Realms, Private: u.Private, RootCAs: roots,
 		Rate: upstream.Rate(u.Rate), Concurrency: u.Concurrency,
-		UserAgent: "berth/" + version(),
-		Logger:    f.logger, Metrics: f.metrics,
+		UserAgent: "berth/" + version(), Instance: f.instance,
+		Logger: f.logger, Metrics: f.metrics,
 	})
 }
 
