@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -32,8 +33,8 @@ const (
 	LoginRefused
 )
 
-// Probe asks whether there is a registry, and whether the credentials are good there. It costs
-// no pull.
+// Probe asks whether there is a registry, whether the credentials are good there, and whether
+// it is, or leads to, a Berth that has the Client's name. It costs no pull.
 func (c *Client) Probe(ctx context.Context) Report {
 	var r Report
 	a := attempt{c, c.accounts.all[0], Request{}}
@@ -53,6 +54,8 @@ func (c *Client) Probe(ctx context.Context) Report {
 	header := resp.Header
 	f := c.readFault(resp)
 	switch {
+	case f.looped(): // a ping goes no further
+		r.Err = a.fail(a.r, Looped, "is this very Berth; take upstream "+c.cfg.Name+" out of the configuration")
 	case f.status == http.StatusUnauthorized:
 		for i := range r.Logins { // what is public may be had without one all the same
 			var err *Error
@@ -67,7 +70,20 @@ func (c *Client) Probe(ctx context.Context) Report {
 	case f.status >= 500, f.status == http.StatusTooManyRequests, f.html:
 		r.Err = a.judge(ctx, login{}, f)
 	}
+	if r.Err == nil && strings.HasPrefix(header.Get("Cache-Status"), "berth;") {
+		r.Err = c.probeLoop(ctx)
+	}
 	return r
+}
+
+// probeLoop asks another Berth for what none has, so that it asks its own upstreams, and
+// tells whether they lead back.
+func (c *Client) probeLoop(ctx context.Context) *Error {
+	_, fault := c.do(ctx, Request{Method: http.MethodHead, Kind: KindManifest, Repository: "berth-check", Reference: "loop"})
+	if fault != nil && fault.Class == Looped {
+		return fault
+	}
+	return nil
 }
 
 // probeLogin answers a challenge with the credential, for no repository in particular, as

@@ -64,6 +64,9 @@ func assemble(ctx context.Context, cfg *config.Config, log *gatherer) (b *berth,
 	if err := b.openData(cfg); err != nil {
 		return b, err
 	}
+	if err := noteInstance(cfg.Data, instance); err != nil {
+		logger.Warn("berth check will not see if an upstream is this Berth", "error", err)
+	}
 	counts := cache.NewMetrics(b.metrics, b.disk.Usage)
 	index := cache.NewIndex(b.facts, cache.IndexOptions{Logger: logger, Metrics: counts})
 	b.closing(func() error { index.Close(); return nil })

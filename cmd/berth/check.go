@@ -29,7 +29,7 @@ func (c *checkFlags) add(f *flag.FlagSet) {
 // check prints what a configuration, valid by now, means, how its data folder is, and what
 // its upstreams answer.
 func check(ctx context.Context, cfg *config.Config, flags checkFlags, out io.Writer) error {
-	fleet := new(fleet)
+	fleet := &fleet{instance: knownInstance(cfg.Data)}
 	clients, err := fleet.plan(unlimited(cfg.Upstreams))
 	if err != nil {
 		return err
