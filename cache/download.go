@@ -121,7 +121,7 @@ func (f *fill) stage(ctx context.Context) error {
 	if f.staged != nil {
 		return nil
 	}
-	staged, err := f.contents.store.Stage(ctx, f.total)
+	staged, err := f.contents.reserve(ctx, f.total)
 	if err != nil {
 		return storeError(ctx, "stage", err)
 	}

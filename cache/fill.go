@@ -23,6 +23,8 @@ type fill struct {
 	abort context.CancelCauseFunc
 	// resumed has room for one signal that paused was unset.
 	resumed chan struct{}
+	// gone is closed at the end, when what a paused fill had is discarded.
+	gone chan struct{}
 
 	// staged is set once, before the progress is announced; nil when the content turned
 	// out to be in the store. own is set with it: what comes, open until the last follower
@@ -67,6 +69,7 @@ func (c *Contents) start(d digest.Digest, v *verifier, src Source) {
 		plan:     newPlan(),
 		abort:    abort,
 		resumed:  make(chan struct{}, 1),
+		gone:     make(chan struct{}),
 		total:    -1,
 		verifier: v,
 		source:   src,
@@ -74,6 +77,7 @@ func (c *Contents) start(d digest.Digest, v *verifier, src Source) {
 	f.spares.began(src)
 	c.fills[d] = f
 	c.running.Go(func() {
+		defer close(f.gone)
 		defer abort(nil)
 		f.run(ctx)
 	})

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/berth-cache/berth/cache/store"
 )
 
 var (
@@ -44,10 +46,44 @@ func (f *fill) pause(ctx context.Context) error {
 func (f *fill) abandon() bool {
 	f.contents.mu.Lock()
 	defer f.contents.mu.Unlock()
-	if f.paused {
+	if f.paused && f.contents.fills[f.digest] == f {
 		delete(f.contents.fills, f.digest)
 	}
 	return f.paused
+}
+
+// reserve stages content of size bytes. In a full store what paused fills have, which may
+// never be asked for again, makes way for it.
+func (c *Contents) reserve(ctx context.Context, size int64) (store.Staged, error) {
+	staged, err := c.store.Stage(ctx, size)
+	if err != nil && storeReason(err) == reasonFull && c.abandonPaused(ctx) {
+		return c.store.Stage(ctx, size)
+	}
+	return staged, err
+}
+
+// abandonPaused ends all fills that are paused, and tells whether any did.
+func (c *Contents) abandonPaused(ctx context.Context) bool {
+	var paused []*fill
+	c.mu.Lock()
+	for d, f := range c.fills {
+		if f.paused {
+			delete(c.fills, d) // nobody resumes it any more
+			paused = append(paused, f)
+		}
+	}
+	c.mu.Unlock()
+	for _, f := range paused {
+		f.abort(errAbandoned)
+	}
+	for _, f := range paused {
+		select {
+		case <-f.gone:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return len(paused) > 0
 }
 
 func (f *fill) isPaused() bool {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-cache/berth/cache"
+	"github.com/berth-cache/berth/cache/store"
 	"github.com/berth-cache/berth/cache/storetest"
 )
 
@@ -89,6 +90,49 @@ func TestKeepExpires(t *testing.T) {
 		wantContent(t, fill(t, c, content.Digest, again), content.Bytes)
 		again.wantOpens(t, 0)
 	})
+}
+
+// TestPausedMakesWay: where a store is full, paused fills give up the room that they have
+// reserved, and those that run keep theirs.
+func TestPausedMakesWay(t *testing.T) {
+	for name, keep := range map[string]func(t *testing.T, c *cache.Contents, content storetest.Content) error{
+		"Fill": func(t *testing.T, c *cache.Contents, content storetest.Content) error {
+			_, err := read(t, c, content, &source{content: content.Bytes})
+			return err
+		},
+		"Put": func(t *testing.T, c *cache.Contents, content storetest.Content) error {
+			return c.Put(t.Context(), content.Digest, content.Bytes)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := openDisk(t)
+				s.Limit(store.Limits{MaxBytes: 1_000_000})
+				c := newContents(t, s, cache.ContentOptions{Orphans: -1})
+				running, paused, next := storetest.Random(1, 300_000), storetest.Random(2, 500_000), storetest.Random(3, 600_000)
+				src, feed := fedSource(running)
+				r := fill(t, c, running.Digest, src)
+				leaveHalf(t, c, paused)
+				if err := keep(t, c, next); err != nil {
+					t.Errorf("with a fill paused: %v", err)
+				}
+				synctest.Wait()
+				if c.Filling(paused.Digest) {
+					t.Error("the paused fill holds on")
+				}
+				if err := keep(t, c, storetest.Random(4, 800_000)); !errors.Is(err, store.ErrFull) {
+					t.Errorf("with a fill running: %v, want ErrFull", err)
+				}
+				feed <- running.Bytes
+				wantContent(t, r, running.Bytes)
+				synctest.Wait()
+				wantHeld(t, c, running)
+				again := &source{content: paused.Bytes}
+				wantContent(t, fill(t, c, paused.Digest, again), paused.Bytes)
+				again.wantOpens(t, 0)
+			})
+		})
+	}
 }
 
 // TestResumeRefused: whoever resumes a paused fill hears what the new source says.

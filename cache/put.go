@@ -30,7 +30,7 @@ func (c *Contents) Put(ctx context.Context, d digest.Digest, b []byte) error {
 
 // stage stages and commits b, which is verified.
 func (c *Contents) stage(ctx context.Context, d digest.Digest, b []byte) error {
-	staged, err := c.store.Stage(ctx, int64(len(b)))
+	staged, err := c.reserve(ctx, int64(len(b)))
 	if err != nil {
 		return err
 	}
