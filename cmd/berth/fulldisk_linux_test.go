@@ -18,7 +18,7 @@ import (
 func TestFullDisk(t *testing.T) {
 	disk := mounted(t, 0, "size=8m")
 	hub := upstreamtest.New(t)
-	keys := "cache: {min_free: 0}\n" + upstreamOf(hub.Start(t), "")
+	keys := upstreamOf(hub.Start(t), "")
 	image := hub.AddImage("app", "1", noise(1, 300_000), noise(2, 200_000))
 	p := start(t, disk, keys)
 	p.pulls(t, "app:1", image, image)

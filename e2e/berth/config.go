@@ -56,6 +56,7 @@ type file struct {
 	Ops    string            `json:"ops"`
 	Data   string            `json:"data"`
 	Log    map[string]string `json:"log"`
+	Cache  map[string]string `json:"cache"`
 }
 
 func (f file) write(name string) error {

@@ -28,7 +28,8 @@ func Start(tb testing.TB, binary string, config Config) *Server {
 	s := &Server{addr: port.Reserve(tb), ops: port.Reserve(tb)}
 	settings := file{
 		Config: config, Listen: s.addr, Ops: s.ops, Data: home + "/data",
-		Log: map[string]string{"level": "debug", "format": "text"},
+		Log:   map[string]string{"level": "debug", "format": "text"},
+		Cache: map[string]string{"min_free": "0"}, // also where the machine is short of space
 	}
 	if err := settings.write(home + "/berth.yaml"); err != nil {
 		tb.Fatal(err)

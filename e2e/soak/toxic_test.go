@@ -32,7 +32,7 @@ func newCoast(t *testing.T) *coast {
 	w.library = truth.NewLibrary(seed, truth.Size{Repositories: 2, Images: 4, HugeBytes: 4 << 20}, "alpha", "beta", "gamma")
 	w.config = process.Config{
 		Upstreams: map[string]process.Upstream{}, Registries: map[string]process.Registry{},
-		Log: map[string]string{"level": "warn"},
+		Log: map[string]string{"level": "warn"}, Cache: map[string]string{"min_free": "0"},
 	}
 	c := &coast{world: w}
 	kinds := []origin.Options{{}, {Tokens: true, Storage: true}, {TLS: true}}

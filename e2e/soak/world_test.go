@@ -40,9 +40,10 @@ func newWorld(t *testing.T, size truth.Size, maxSize string) *world {
 		Upstreams:  map[string]process.Upstream{},
 		Registries: map[string]process.Registry{"default": {Upstreams: []string{"alpha", "beta", "gamma"}}},
 		Log:        map[string]string{"level": "warn"},
+		Cache:      map[string]string{"min_free": "0"},
 	}
 	if maxSize != "" {
-		w.config.Cache = map[string]string{"max_size": maxSize}
+		w.config.Cache["max_size"] = maxSize
 	}
 	for _, o := range w.origins {
 		w.config.Upstreams[o.Name] = process.Upstream{
