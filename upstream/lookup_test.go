@@ -163,6 +163,7 @@ func TestLoginOutlivesFailedLookups(t *testing.T) {
 		p.has(password, time.Hour)
 		time.Sleep(5 * time.Minute)
 		fetch(t, c, manifest("a", "1"))
+		synctest.Wait() // for the lookup that goes on behind
 		p.fails("metadata service is away")
 		time.Sleep(time.Hour)
 		e := refused(t, c, manifest("a", "1"))
