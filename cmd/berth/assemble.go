@@ -127,6 +127,7 @@ func (b *berth) reconfigure(cfg *config.Config) error {
 	}
 	snapshot, err := newSnapshot(cfg, clients)
 	if err != nil {
+		b.fleet.dismiss(clients)
 		return err
 	}
 	for _, u := range cfg.Upstreams {

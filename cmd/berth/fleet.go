@@ -41,9 +41,14 @@ type member struct {
 
 // plan returns the crew for upstreams: those members whose settings are as before, with
 // their tokens, connections and limits, and new ones for the others. Nothing is asked, and
-// nothing given up, before enlist.
-func (f *fleet) plan(upstreams []config.Upstream) (crew, error) {
-	next := make(crew, len(upstreams))
+// nothing given up, before enlist. Without that dismiss is to be called.
+func (f *fleet) plan(upstreams []config.Upstream) (next crew, err error) {
+	next = make(crew, len(upstreams))
+	defer func() {
+		if err != nil {
+			f.dismiss(next)
+		}
+	}()
 	for _, u := range upstreams {
 		if m, ok := f.crew[u.Name]; ok && sameClient(m.settings, u) {
 			next[u.Name] = m
@@ -51,12 +56,21 @@ func (f *fleet) plan(upstreams []config.Upstream) (crew, error) {
 		}
 		c, err := f.newClient(u)
 		if err != nil {
-			return nil, fmt.Errorf("upstream %s: %w", u.Name, err)
+			return next, fmt.Errorf("upstream %s: %w", u.Name, err)
 		}
 		next[u.Name] = member{u, c, f.made}
 		f.made++
 	}
 	return next, next.distinct()
+}
+
+// dismiss closes those of a planned crew that only it has.
+func (f *fleet) dismiss(planned crew) {
+	for name, m := range planned {
+		if f.crew[name].client != m.client {
+			m.client.Close()
+		}
+	}
 }
 
 // distinct refuses two upstreams whose content could not be told apart. The configuration

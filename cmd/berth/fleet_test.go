@@ -1,14 +1,19 @@
 package main
 
 import (
+	"errors"
+	"log/slog"
 	"net/url"
 	"runtime"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/berth-cache/berth/config"
+	"github.com/berth-cache/berth/upstream"
 )
 
 func account(password string) []config.Credential {
@@ -91,5 +96,44 @@ func TestPlanThatFailsChangesNothing(t *testing.T) {
 	}
 	if len(f.crew) != 1 || f.crew["a"].client != first["a"].client {
 		t.Errorf("the crew is %v", f.crew)
+	}
+}
+
+// A configuration that is refused, as it is every two seconds while it stands, leaves no
+// client behind.
+func TestRefusedPlansLeaveNothing(t *testing.T) {
+	for name, refuse := range map[string]func(f *fleet) error{
+		"one account twice": func(f *fleet) error {
+			_, err := f.plan([]config.Upstream{settings("a", nil), settings("b", nil), settings("c", func(u *config.Upstream) { u.URL = settings("b", nil).URL })})
+			return err
+		},
+		"no certificate": func(f *fleet) error {
+			_, err := f.plan([]config.Upstream{settings("b", nil), settings("c", func(u *config.Upstream) { u.CA = []byte("nothing") })})
+			return err
+		},
+		"dismissed": func(f *fleet) error {
+			planned, err := f.plan([]config.Upstream{settings("a", nil), settings("b", nil)})
+			f.dismiss(planned)
+			return errors.Join(err, errors.New("dismissed"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fleet{metrics: upstream.NewMetrics(prometheus.NewRegistry())}
+			defer f.close()
+			first, err := f.plan([]config.Upstream{settings("a", nil)})
+			must(t, err)
+			f.enlist(first)
+			// All that a client is made of has its logger.
+			f.logger = slog.New(slog.DiscardHandler)
+			left := weak.Make(f.logger)
+			if err := refuse(f); err == nil {
+				t.Error("it was not refused")
+			}
+			f.logger = nil
+			eventually(t, "nothing refers to the clients", func() bool {
+				runtime.GC()
+				return left.Value() == nil
+			})
+		})
 	}
 }
