@@ -202,9 +202,10 @@ func TestFolderReplaced(t *testing.T) {
 	c := storetest.Random(1, 100)
 	mustKeep(t, s, c)
 	wantWhole(t, s, c.Digest)
-	tree := filepath.Join(dir, "sha256")
-	if err := os.RemoveAll(tree); err != nil {
-		t.Fatal(err)
+	for _, tree := range []string{"sha256", "staging"} {
+		if err := os.RemoveAll(filepath.Join(dir, tree)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	wantNotFound(t, s, c.Digest)
 	mustKeep(t, s, c)

@@ -50,7 +50,7 @@ func (s *Disk) Stage(ctx context.Context, size int64) (Staged, error) {
 	}
 	// Upper-case letters: no digest has any.
 	name := path.Join(stagingDir, rand.Text())
-	f, err := s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := s.create(name)
 	if err != nil {
 		s.room.give(room)
 		return nil, fmt.Errorf("stage content: %w", closedAs(err))
@@ -63,6 +63,20 @@ func (s *Disk) Stage(ctx context.Context, size int64) (Staged, error) {
 		staged.reserved = size
 	}
 	return staged, nil
+}
+
+// create makes a staged file, and the folder of those should somebody have removed it: what
+// tidies up takes it for one that nobody needs.
+func (s *Disk) create(name string) (*os.File, error) {
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	f, err := s.root.OpenFile(name, flags, 0o600)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	if err := s.root.Mkdir(stagingDir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return s.root.OpenFile(name, flags, 0o600)
 }
 
 // Write implements Staged.
