@@ -105,7 +105,12 @@ func (s *Disk) prepare(dir string) error {
 	if s.index.usage() == (Usage{}) && HasContent(dir) {
 		s.log.Warn("content lies here that the index, which is new, does not know: each object counts once it was asked for; berth check --repair records all at once", "folder", dir)
 	}
-	return s.replay()
+	err = s.replay()
+	if err != nil && !errors.Is(err, ErrDamaged) { // such as of a full disk, from which much can be served
+		s.log.Error("what the last process left half done cannot be mended, the next start tries again", "error", err)
+		return nil
+	}
+	return err
 }
 
 // Limit changes the limits. What they ask for is done behind the caller's back. The log
