@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,12 +65,20 @@ func (x *index) open(name string) error {
 			return file, err
 		},
 	}
+	if err := makeIndex(name, options); err != nil {
+		return err
+	}
 	err := guard(func() error {
 		var err error
 		if x.db, err = bolt.Open(name, 0o600, options); err != nil {
 			return err
 		}
 		if err := checkLength(x.db, file); err != nil {
+			return err
+		}
+		// A process that was killed may have left a transaction that is in the kernel's cache
+		// alone: the next would overwrite the pages of the one before it.
+		if err := x.db.Sync(); err != nil {
 			return err
 		}
 		return x.prepare()
@@ -80,6 +90,23 @@ func (x *index) open(name string) error {
 		file.Close()
 	case err != nil && x.db != nil:
 		err = errors.Join(err, x.db.Close())
+	}
+	return err
+}
+
+// makeIndex makes an empty index if there is none. It gets its name when it is whole: bbolt
+// takes a file that a loss of power cut short for a damaged one.
+func makeIndex(name string, options *bolt.Options) error {
+	if info, err := os.Lstat(name); err == nil && info.Size() > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	staged := filepath.Join(filepath.Dir(name), stagingDir, indexFile)
+	db, err := bolt.Open(staged, 0o600, options)
+	if err == nil {
+		err = db.Close()
+	}
+	if err == nil {
+		err = os.Rename(staged, name)
 	}
 	return err
 }
