@@ -136,24 +136,33 @@ func (s *Disk) drop(p place) error {
 }
 
 // removed lets the notes of files that are gone be cleared, once no loss of power can bring
-// them back. Of folders that cannot be synced the notes stay, for the next start.
+// them back.
 func (s *Disk) removed(places ...place) {
+	s.index.done.add(intents{doomed: s.synced(places)})
+}
+
+// synced syncs the folders of places and returns the keys of those where that was possible:
+// whether their files are there is certain from then on. Of the others the notes stay, for
+// the next start.
+func (s *Disk) synced(places []place) (certain [][]byte) {
 	slices.SortFunc(places, func(a, b place) int { return strings.Compare(a.dir, b.dir) })
-	var done intents
 	var dir string
 	var err error
 	for _, p := range places {
 		if p.dir != dir {
 			dir, err = p.dir, s.syncDir(p.dir)
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				s.log.Error("folder could not be synced, the next start looks whether its files are gone", "folder", dir, "error", err)
+			if errors.Is(err, fs.ErrNotExist) {
+				err = nil
+			}
+			if err != nil {
+				s.log.Error("folder could not be synced, the next start looks what is there", "folder", dir, "error", err)
 			}
 		}
-		if err == nil || errors.Is(err, fs.ErrNotExist) {
-			done.doomed = append(done.doomed, p.key)
+		if err == nil {
+			certain = append(certain, p.key)
 		}
 	}
-	s.index.done.add(done)
+	return certain
 }
 
 // unlink removes whatever lies at the place of p.
@@ -166,21 +175,32 @@ func (s *Disk) unlink(p place) error {
 
 // publish gives the staged file its name. The caller holds the lock of p.
 func (s *Disk) publish(staged string, p place) error {
+	if err := s.makeDir(p); err != nil {
+		return err
+	}
 	err := s.root.Rename(staged, p.file)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = s.makeDir(p.dir); err == nil {
+		// Somebody removed the folder.
+		s.lasting.of(p).Store(false)
+		if err = s.makeDir(p); err == nil {
 			err = s.root.Rename(staged, p.file)
 		}
 	}
 	return err
 }
 
-// makeDir makes dir ("sha256/ab") and its parent and syncs what holds their names.
-func (s *Disk) makeDir(dir string) error {
-	if err := s.root.MkdirAll(dir, 0o700); err != nil {
+// makeDir makes the folder of p and its parent, and syncs what holds their names. A folder
+// that is there may be another's, who has not come to that.
+func (s *Disk) makeDir(p place) error {
+	if s.lasting.of(p).Load() {
+		return nil
+	}
+	if err := s.root.MkdirAll(p.dir, 0o700); err != nil {
 		return err
 	}
-	return errors.Join(s.syncDir(path.Dir(dir)), s.syncDir("."))
+	err := errors.Join(s.syncDir(path.Dir(p.dir)), s.syncDir("."))
+	s.lasting.of(p).Store(err == nil)
+	return err
 }
 
 // fileSize returns the size of f, which must be a regular file: anything else is -1.

@@ -43,6 +43,7 @@ type DiskOptions struct {
 type Disk struct {
 	root    *os.Root
 	shards  shards
+	lasting lasting
 	lock    *os.File
 	index   *index
 	uses    *uses
@@ -65,6 +66,9 @@ var _ Store = (*Disk)(nil)
 // process uses a folder at a time: others get an error that is ErrInUse.
 func OpenDisk(dir string, opts DiskOptions) (*Disk, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, explain(dir, err)
+	}
+	if err := syncFolder(os.Open, filepath.Dir(dir)); err != nil {
 		return nil, explain(dir, err)
 	}
 	root, err := os.OpenRoot(dir)
@@ -100,6 +104,10 @@ func (s *Disk) prepare(dir string) error {
 		return err
 	}
 	if s.index, err = openIndex(filepath.Join(dir, indexFile), s.room.account); err != nil {
+		return err
+	}
+	// The index has its name before any content has.
+	if err := s.syncDir("."); err != nil {
 		return err
 	}
 	if s.index.usage() == (Usage{}) && HasContent(dir) {

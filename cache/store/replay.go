@@ -32,8 +32,10 @@ func (s *Disk) replay() error {
 }
 
 // lost returns what was recorded and did not get its name, or not whole: that is doomed.
+// What has it, has it for good from then on.
 func (s *Disk) lost(n *intents) (lost []place, err error) {
 	var arrived [][]byte
+	var named []place
 	for _, key := range n.arrived {
 		p, err := locate(digestOf(key))
 		if err != nil {
@@ -52,10 +54,12 @@ func (s *Disk) lost(n *intents) (lost []place, err error) {
 		case missing || r == nil || !info.Mode().IsRegular() || info.Size() != r.size:
 			lost = append(lost, p)
 			n.doomed = append(n.doomed, key)
+			arrived = append(arrived, key)
+		default:
+			named = append(named, p)
 		}
-		arrived = append(arrived, key)
 	}
-	n.arrived = arrived
+	n.arrived = append(arrived, s.synced(named)...)
 	return lost, nil
 }
 

@@ -12,6 +12,12 @@ import (
 // as below its own folder. They are at most 512 files.
 type shards [2][256]atomic.Pointer[os.Root]
 
+// lasting are the same folders: those whose names no loss of power can take any more, as far
+// as this process saw to it.
+type lasting [2][256]atomic.Bool
+
+func (l *lasting) of(p place) *atomic.Bool { return &l[p.key[0]-1][p.key[1]] }
+
 // open opens the file of p below root.
 func (s *shards) open(root *os.Root, p place) (*os.File, error) {
 	slot := &s[p.key[0]-1][p.key[1]]

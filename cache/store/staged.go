@@ -256,9 +256,13 @@ func (s *stagedFile) setCommitted(file string) {
 	s.final = file
 }
 
-// syncDir makes the names in dir durable. File systems that cannot are left to it.
-func (s *Disk) syncDir(dir string) error {
-	f, err := s.root.Open(dir)
+// syncDir makes the names in dir durable.
+func (s *Disk) syncDir(dir string) error { return syncFolder(s.root.Open, dir) }
+
+// syncFolder makes the names in dir, which open opens, durable. File systems that cannot
+// are left to it.
+func syncFolder(open func(name string) (*os.File, error), dir string) error {
+	f, err := open(dir)
 	if err != nil {
 		return err
 	}
