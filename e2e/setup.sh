@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and the machine lacks, from Debian: the clients of these
-# tests, the Redis of the unit tests and the nginx of these and the benchmark's. It is called where CI=true and nowhere else. It
+# tests, the Redis and the strace of the unit tests and the nginx of these and the benchmark's. It is called where CI=true and nowhere else. It
 # starts no service and leaves what is there alone.
 set -eu
 
@@ -17,6 +17,7 @@ need buildah buildah
 need skopeo skopeo
 need mount mount
 need redis-server redis-server
+need strace strace
 need /usr/sbin/nginx nginx-light
 
 as_root=

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -28,15 +30,24 @@ const (
 	childEnv = "BERTH_TEST_STORE"
 	// soakEnv makes the crash test a long one.
 	soakEnv = "BERTH_SOAK"
-	// childBytes is what a child may hold: some fifty objects.
+	// commitsEnv is how many commits each worker of a child makes; endless unless it is set.
+	commitsEnv = "BERTH_TEST_COMMITS"
+	// childBytes is what a child may hold: some fifty objects. One that comes to an end has
+	// smaller ones, and may hold as many.
 	childBytes = 1_000_000
+	smallBytes = childBytes / 20
 )
 
 // child opens the store and commits more than it may hold from several goroutines, using
-// and deleting some again, until it is killed. It prints "?" and a digest before each
-// Commit, "+" once it returned, "-" before a Delete, and "!" before an eviction.
+// and deleting some again, until it is killed or has made its commits. It prints "?" and a
+// digest before each Commit, "+" once it returned, "-" before a Delete, and "!" before an
+// eviction.
 func child(dir string) int {
-	s, err := store.OpenDisk(dir, store.DiskOptions{Limits: store.Limits{MaxBytes: childBytes}, Logger: slog.New(evictions{})})
+	commits, limit := uint64(math.MaxUint64), int64(childBytes)
+	if n, err := strconv.ParseUint(os.Getenv(commitsEnv), 10, 32); err == nil {
+		commits, limit = n, smallBytes
+	}
+	s, err := store.OpenDisk(dir, store.DiskOptions{Limits: store.Limits{MaxBytes: limit}, Logger: slog.New(evictions{})})
 	if err != nil {
 		fmt.Println(err)
 		return 3
@@ -49,13 +60,12 @@ func child(dir string) int {
 	for w := range uint64(4) {
 		workers.Go(func() {
 			var first digest.Digest
-			for i := uint64(0); ; i++ {
-				c := storetest.Random(seed*10_000+w*1000+i%1000, rand.IntN(40_000))
-				fmt.Println("?" + c.Digest.String())
-				if err := keep(s, c); err != nil {
-					panic(err)
+			for i := range commits {
+				c := storetest.Random(seed*10_000+w*1000+i%1000, rand.IntN(int(limit/25)))
+				for limit == smallBytes && c.Digest.Encoded() >= "04" {
+					c = storetest.Random(rand.Uint64(), 100+rand.IntN(smallBytes/25)) // few folders, so that they meet
 				}
-				fmt.Println("+" + c.Digest.String())
+				commit(s, c)
 				if i == 0 {
 					first = c.Digest
 				}
@@ -67,11 +77,25 @@ func child(dir string) int {
 				if err := remove(s, c.Digest); err != nil {
 					panic(err)
 				}
+				if i%10 == 9 {
+					commit(s, c)
+				}
 			}
 		})
 	}
 	workers.Wait()
+	if err := s.Close(); err != nil {
+		panic(err)
+	}
 	return 0
+}
+
+func commit(s *store.Disk, c storetest.Content) {
+	fmt.Println("?" + c.Digest.String())
+	if err := keep(s, c); err != nil {
+		panic(err)
+	}
+	fmt.Println("+" + c.Digest.String())
 }
 
 // evictions prints what a store logs of those.
@@ -101,6 +125,10 @@ type ledger struct {
 	sure, dropped map[digest.Digest]bool
 }
 
+func newLedger() *ledger {
+	return &ledger{sure: map[digest.Digest]bool{}, dropped: map[digest.Digest]bool{}}
+}
+
 func (l *ledger) hear(line string) {
 	d := digest.Digest(line[1:])
 	switch line[0] {
@@ -128,7 +156,7 @@ func TestCrash(t *testing.T) {
 		kills = 200
 	}
 	dir := t.TempDir()
-	told := &ledger{sure: map[digest.Digest]bool{}, dropped: map[digest.Digest]bool{}}
+	told := newLedger()
 	for round := range kills {
 		for _, line := range killed(t, dir, round) {
 			told.hear(line)
@@ -222,6 +250,9 @@ func onDisk(t *testing.T, dir string) []digest.Digest {
 	t.Helper()
 	var found []digest.Digest
 	err := filepath.WalkDir(filepath.Join(dir, "sha256"), func(file string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // nothing was committed yet
+		}
 		if err == nil && !e.IsDir() {
 			found = append(found, digest.NewDigestFromEncoded(digest.SHA256, filepath.Base(file)))
 		}
