@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,6 +33,8 @@ const (
 	soakEnv = "BERTH_SOAK"
 	// commitsEnv is how many commits each worker of a child makes; endless unless it is set.
 	commitsEnv = "BERTH_TEST_COMMITS"
+	// failEnv says that a child's syncs fail at times.
+	failEnv = "BERTH_TEST_FAILING"
 	// childBytes is what a child may hold: some fifty objects. One that comes to an end has
 	// smaller ones, and may hold as many.
 	childBytes = 1_000_000
@@ -74,7 +77,7 @@ func child(dir string) int {
 					continue
 				}
 				fmt.Println("-" + c.Digest.String())
-				if err := remove(s, c.Digest); err != nil {
+				if err := remove(s, c.Digest); err != nil && !failing(err) {
 					panic(err)
 				}
 				if i%10 == 9 {
@@ -84,18 +87,29 @@ func child(dir string) int {
 		})
 	}
 	workers.Wait()
-	if err := s.Close(); err != nil {
+	if err := s.Close(); err != nil && !failing(err) {
 		panic(err)
 	}
 	return 0
 }
 
+// failing tells whether err is that of a disk that fails on purpose, also where bbolt has
+// only its text, or of an eviction that met one.
+func failing(err error) bool {
+	return os.Getenv(failEnv) != "" && (errors.Is(err, store.ErrFull) || strings.Contains(err.Error(), syscall.EIO.Error()))
+}
+
+// commit commits c. A disk that fails is no promise, and no reason to end.
 func commit(s *store.Disk, c storetest.Content) {
 	fmt.Println("?" + c.Digest.String())
-	if err := keep(s, c); err != nil {
+	switch err := keep(s, c); {
+	case err == nil:
+		fmt.Println("+" + c.Digest.String())
+	case failing(err):
+		fmt.Println("x" + c.Digest.String())
+	default:
 		panic(err)
 	}
-	fmt.Println("+" + c.Digest.String())
 }
 
 // evictions prints what a store logs of those.
@@ -119,7 +133,7 @@ func (evictions) Handle(_ context.Context, r slog.Record) error {
 
 // ledger is what children told.
 type ledger struct {
-	commits, deletions, evictions int
+	commits, failures, deletions, evictions int
 	// sure is what was committed and has not been dropped since; dropped is what was
 	// dropped since its last Commit began, which may be told before that it returned.
 	sure, dropped map[digest.Digest]bool
@@ -138,6 +152,8 @@ func (l *ledger) hear(line string) {
 	case '+':
 		l.commits++
 		l.sure[d] = !l.dropped[d]
+	case 'x':
+		l.failures++
 	case '-':
 		l.deletions++
 		l.sure[d], l.dropped[d] = false, true

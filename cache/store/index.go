@@ -21,6 +21,7 @@ const indexVersion = 2
 // the same transactions, so that neither a start, nor eviction, nor Usage reads the tree.
 type index struct {
 	db     *bolt.DB
+	file   *os.File // of db
 	clock  clock
 	queue  chan change
 	stop   chan struct{}
@@ -35,6 +36,9 @@ type index struct {
 	// its transaction open, so that the next, and closing the file, would wait for ever.
 	// It belongs to the writer, and after it to close.
 	damage error
+	// unsure says that the last transaction could not be synced and is in the file as others
+	// see it. It belongs to the writer.
+	unsure bool
 }
 
 // openIndex opens or makes the index in file, which accounts for what it holds.
@@ -83,6 +87,7 @@ func (x *index) open(name string) error {
 		}
 		return x.prepare()
 	})
+	x.file = file
 	switch {
 	case errors.Is(err, ErrDamaged):
 		// It stays mapped until the process ends: closing would wait for ever for a

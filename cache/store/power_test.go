@@ -21,6 +21,8 @@ type history struct {
 	rand *rand.Rand
 	disk *disk
 	told *ledger
+	// commits is how many each worker of a process makes.
+	commits int
 	// line goes on over the traces of all processes.
 	line int
 	figures
@@ -28,7 +30,7 @@ type history struct {
 
 // figures tell how much was done.
 type figures struct {
-	processes, operations, syncs, losses, commits, evictions, deletions int
+	processes, operations, syncs, losses, committed, evictions, deletions int
 }
 
 func newHistory(t *testing.T, seed uint64) *history {
@@ -38,7 +40,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 		t.Fatal(err)
 	}
 	return &history{
-		seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), told: newLedger(),
+		commits: 12, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), told: newLedger(),
 		disk: &disk{path: dir, root: folder()},
 	}
 }
@@ -50,7 +52,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 // disk has. With BERTH_SOAK=1 there are sixty of them; -v prints figures.
 func TestPower(t *testing.T) {
 	needStrace(t)
-	histories, points := 6, 20
+	histories, points := 6, 16
 	long := os.Getenv(soakEnv) == "1"
 	if long {
 		histories, points = 20, 200
@@ -84,14 +86,14 @@ func (f *figures) add(h *history) {
 	f.operations += h.operations + h.disk.operations
 	f.syncs += h.syncs + h.disk.syncs
 	f.losses += h.losses
-	f.commits += h.told.commits
+	f.committed += h.told.commits
 	f.evictions += h.told.evictions
 	f.deletions += h.told.deletions
 }
 
 func (f figures) String() string {
 	return fmt.Sprintf("%d processes, %d operations, %d syncs, %d commits, %d evictions, %d deletions, %d losses of power, 0 of content",
-		f.processes, f.operations, f.syncs, f.commits, f.evictions, f.deletions, f.losses)
+		f.processes, f.operations, f.syncs, f.committed, f.evictions, f.deletions, f.losses)
 }
 
 // killed has a process use the folder that is killed before its last sync of some kind of
@@ -147,7 +149,10 @@ func (h *history) syncsByKind(calls []call) map[string][]int {
 func (h *history) trace(t *testing.T, inject ...string) []call {
 	t.Helper()
 	h.processes++
-	env := []string{fmt.Sprintf("BERTH_TEST_SEED=%d", 10*h.seed+uint64(h.processes)), commitsEnv + "=12"}
+	env := []string{fmt.Sprintf("BERTH_TEST_SEED=%d", 10*h.seed+uint64(h.processes)), fmt.Sprintf("%s=%d", commitsEnv, h.commits)}
+	if len(inject) > 0 {
+		env = append(env, failEnv+"=1")
+	}
 	return traced(t, filepath.Join(h.disk.path, "content"), env, inject...)
 }
 

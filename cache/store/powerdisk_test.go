@@ -41,8 +41,8 @@ type node struct {
 type effect struct {
 	at   int // the line of its call
 	kept bool
-	// doubtful says that a sync of it failed: the kernel may have dropped it, so that no
-	// later one tells anything.
+	// doubtful says that a sync of it failed: the kernel may have dropped the bytes, so that
+	// no later one tells anything. Names it keeps: a journal that cannot be written is the end.
 	doubtful bool
 
 	name   string
@@ -184,8 +184,8 @@ func (d *disk) change(n *node, e effect) {
 func (n *node) sync(line int, failed bool) {
 	for i := range n.since {
 		if e := &n.since[i]; e.at < line {
-			e.doubtful = e.doubtful || failed && !e.kept
-			e.kept = !e.doubtful
+			e.doubtful = e.doubtful || failed && !e.kept && n.names == nil
+			e.kept = e.kept || !e.doubtful && !failed
 		}
 	}
 	for len(n.since) > 0 && n.since[0].kept {

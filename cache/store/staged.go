@@ -206,13 +206,10 @@ func (s *stagedFile) commit(p place) error {
 		x.done.add(intents{arrived: [][]byte{p.key}})
 		return nil
 	}
-	// What may not be durable is not kept.
+	// What may not be durable is not kept. A loss of power may keep its name all the same.
 	s.setCommitted("")
-	undo := (*tables).remove
-	if backErr := s.disk.root.Rename(p.file, s.name); backErr != nil {
-		err, undo = errors.Join(err, backErr), (*tables).doom
-	}
-	return errors.Join(err, s.retract(p, claimed, undo))
+	err = errors.Join(err, s.disk.root.Rename(p.file, s.name))
+	return errors.Join(err, s.retract(p, claimed, (*tables).doom))
 }
 
 // retract takes back what commit recorded, and with it the claim to room. If that fails the

@@ -86,10 +86,15 @@ func (x *index) write(batch []change) error {
 	if x.damage != nil {
 		return x.damage
 	}
+	if err := x.makeSure(); err != nil {
+		return err
+	}
 	done := x.done.take()
 	var t *tables
+	var id int
 	err := guard(func() error {
 		return x.db.Update(func(tx *bolt.Tx) error {
+			id = tx.ID()
 			t = tablesOf(tx, x.usage())
 			if err := t.clear(done); err != nil {
 				return err
@@ -108,8 +113,42 @@ func (x *index) write(batch []change) error {
 		x.account(t.totals, t.released)
 	case errors.Is(err, ErrDamaged):
 		x.damage = err
+	case x.holds(id):
+		// Whoever asked for it is told that it failed, and has what it reserved.
+		x.unsure = true
+		x.totals.Store(&t.totals)
+		x.account(t.totals, 0)
 	default:
 		x.done.add(done)
 	}
+	return err
+}
+
+// holds tells whether transaction id is what readers see, though it may have failed: bbolt
+// shows what it has written before it is synced.
+func (x *index) holds(id int) (held bool) {
+	err := x.view(func(tx *bolt.Tx) error {
+		held = tx.ID() == id
+		return nil
+	})
+	return err == nil && held
+}
+
+// makeSure writes and syncs the pages again by which a transaction is seen, if the last one
+// is unsure: the kernel does not write again by itself what it could not write, and the next
+// transaction would overwrite the pages of the one before, which is all that the disk has.
+func (x *index) makeSure() error {
+	if !x.unsure {
+		return nil
+	}
+	pages := make([]byte, 2*x.db.Info().PageSize)
+	_, err := x.file.ReadAt(pages, 0)
+	if err == nil {
+		_, err = x.file.WriteAt(pages, 0)
+	}
+	if err == nil {
+		err = x.db.Sync()
+	}
+	x.unsure = err != nil
 	return err
 }
