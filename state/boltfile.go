@@ -48,6 +48,11 @@ func openFile(path string) (*bbolt.DB, error) {
 		if err := checkLength(db, file); err != nil {
 			return err
 		}
+		// A process that was killed may have left a transaction that is in the kernel's cache
+		// alone: the next would overwrite the pages of the one before it.
+		if err := db.Sync(); err != nil {
+			return err
+		}
 		return db.Update(createTables)
 	})
 	if err == nil {
