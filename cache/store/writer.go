@@ -43,7 +43,7 @@ func (x *index) close() error {
 	close(x.stop)
 	x.writer.Wait()
 	var err error
-	if !x.done.empty() && x.damage == nil {
+	if (x.unsure || !x.done.empty()) && x.damage == nil {
 		err = x.write(nil)
 	}
 	if x.damage != nil {
