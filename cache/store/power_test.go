@@ -52,7 +52,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 // disk has. With BERTH_SOAK=1 there are sixty of them; -v prints figures.
 func TestPower(t *testing.T) {
 	needStrace(t)
-	histories, points := 6, 16
+	histories, points := 6, 10
 	long := os.Getenv(soakEnv) == "1"
 	if long {
 		histories, points = 20, 200
