@@ -78,6 +78,7 @@ func New(cfg Config) (*Client, error) {
 func (c *Client) newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  egress,
+		OnProxyConnectResponse: connected,
 		DialContext:            c.dialer.dial,
 		TLSClientConfig:        &tls.Config{RootCAs: c.cfg.RootCAs, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    tlsTimeout,

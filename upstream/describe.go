@@ -22,6 +22,9 @@ func (c *Client) describe(host string, err error) string {
 }
 
 func (c *Client) cause(err error) string {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
+		return errEgress.Error() + ": " + c.cause(op.Err)
+	}
 	if text := c.certificate(err); text != "" {
 		return text
 	}
@@ -31,7 +34,7 @@ func (c *Client) cause(err error) string {
 		}
 		return addr.Error()
 	}
-	for _, own := range []error{errForeignRealm, errRedirect, errProxy, ErrClosed, ErrDown, ErrQueue, ErrTooLarge, ErrStalled, errAnswer} {
+	for _, own := range []error{errForeignRealm, errRedirect, errProxy, errEgress, ErrClosed, ErrDown, ErrQueue, ErrTooLarge, ErrStalled, errAnswer} {
 		if errors.Is(err, own) {
 			return ownText(err)
 		}

@@ -277,6 +277,9 @@ func TestFailedConnections(t *testing.T) {
 			}
 		}
 	}
+	through := func(proxy string) func(*upstream.Config) {
+		return func(cfg *upstream.Config) { cfg.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: proxy}) }
+	}
 	cases := []struct {
 		name, base string
 		change     func(*upstream.Config)
@@ -289,6 +292,12 @@ func TestFailedConnections(t *testing.T) {
 		{"broken proxy", "http://5.6.7.8", func(cfg *upstream.Config) {
 			cfg.Proxy = func(*http.Request) (*url.URL, error) { return nil, errors.New("http://u:secret@p") }
 		}, "5.6.7.8: egress proxy is configured wrongly"},
+		{"proxy refused", "https://tls.test", func(cfg *upstream.Config) {
+			through("5.6.7.8:3128")(cfg)
+			fail(syscall.ECONNREFUSED)(cfg)
+		}, "tls.test: egress proxy: connection refused"},
+		{"unknown proxy", "http://plain.test", through("gone.test:3128"), "plain.test: egress proxy: name gone.test does not exist"},
+		{"proxy wants a login", "https://tls.test", through("proxy.test:3128"), "tls.test: egress proxy answered 407 Proxy Authentication Required"},
 		{"foreign authority", "https://tls.test", func(cfg *upstream.Config) { cfg.RootCAs = nil }, "tls.test: certificate is signed by an unknown authority; set ca_file of upstream hub"},
 		{"not TLS", "https://plain.test", func(*upstream.Config) {}, "plain.test: does not speak TLS"},
 		{"certificate of another", "https://alias.test", func(*upstream.Config) {}, "alias.test: certificate is for another host"},
@@ -303,6 +312,7 @@ func TestFailedConnections(t *testing.T) {
 				n.Resolve("other.test", "5.5.6.2")
 				n.Resolve("alias.test", "5.5.6.2")
 				n.Serve("https://other.test", upstreamtest.New(t))
+				n.Serve("http://proxy.test:3128", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(407) }))
 				e := refused(t, newClient(t, tc.base, on(n), tc.change), manifest("a", "1"))
 				if e.Class != upstream.Unavailable || e.Message != tc.want || e.Err == nil {
 					t.Errorf("%v: %s (%v)", e.Class, e.Message, e.Err)

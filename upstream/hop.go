@@ -3,12 +3,26 @@ package upstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
 
-var errProxy = errors.New("egress proxy is configured wrongly")
+var (
+	errProxy = errors.New("egress proxy is configured wrongly")
+	// errEgress says that the egress proxy lets nothing through.
+	errEgress = errors.New("egress proxy")
+)
+
+// connected is http.Transport's OnProxyConnectResponse: the transport's own error has no type.
+func connected(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%w answered %d %s", errEgress, resp.StatusCode, http.StatusText(resp.StatusCode))
+	}
+	return nil
+}
 
 // hopError says which host of a trip did not answer.
 type hopError struct {
