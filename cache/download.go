@@ -5,23 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"sync"
 	"time"
 )
 
-const (
-	// readBytes is how much is read from a source at a time, and so what a connection of
-	// a fill takes of memory.
-	readBytes = 256 << 10
-	// maxBreaks is how many breaks a source may have; it gets one back for every
-	// restoreBytes that came. So a large layer survives many, and a source that makes
-	// no progress is given up after these.
-	maxBreaks    = 3
-	restoreBytes = 4 << 20
-	// firstBackoff doubles with each break that was not made good.
-	firstBackoff = 100 * time.Millisecond
-)
+// readBytes is how much is read from a source at a time, and so what a connection of
+// a fill takes of memory.
+const readBytes = 256 << 10
 
 // buffers are of readBytes; small content does with less.
 var buffers = sync.Pool{New: func() any { return new([readBytes]byte) }}
@@ -53,16 +43,12 @@ func (f *fill) download(ctx context.Context, src Source) error {
 			err = f.front(ctx, crew, c)
 		}
 		f.plan.end(c)
-		broken, ok := errors.AsType[*breakError](err)
-		switch {
-		case err == nil || segment && ctx.Err() == nil && !errors.Is(err, ErrStore):
+		if err == nil || segment && ctx.Err() == nil && !errors.Is(err, ErrStore) {
 			continue // from now on without segments
-		case !ok:
-			return err
 		}
-		backoff, ok := budget.spend(f.progress.bytes())
-		if !ok {
-			return fmt.Errorf("fill %s: source broke off too often, last after %d bytes: %w", f.digest, f.progress.bytes(), broken.err)
+		backoff, err := f.bear(err, &budget)
+		if err != nil {
+			return err
 		}
 		if err := wait(ctx, backoff); err != nil {
 			return err
@@ -70,15 +56,37 @@ func (f *fill) download(ctx context.Context, src Source) error {
 	}
 }
 
+// bear returns how long to wait before the source that failed is opened again, or the error
+// if it is not.
+func (f *fill) bear(err error, b *budget) (time.Duration, error) {
+	arrived := f.progress.bytes()
+	broken, isBreak := errors.AsType[*breakError](err)
+	if isBreak {
+		err = broken.err
+	}
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		if backoff, ok := b.outlast(arrived); ok && !f.replaceable() {
+			return backoff, nil
+		}
+	case isBreak:
+		if backoff, ok := b.spend(arrived); ok {
+			return backoff, nil
+		}
+		return 0, fmt.Errorf("fill %s: source broke off too often, last after %d bytes: %w", f.digest, arrived, err)
+	}
+	return 0, err
+}
+
 // front opens the source where c begins and takes what comes, until it meets what others
 // have. It returns a breakError if the source ended before that.
 func (f *fill) front(ctx context.Context, crew *crew, c *claim) error {
-	if c.from > 0 {
-		f.contents.metrics.resume()
-	}
 	part, err := crew.src.Open(ctx, c.from, -1)
 	if err != nil {
 		return crew.blame(err)
+	}
+	if c.from > 0 {
+		f.contents.metrics.resume()
 	}
 	defer part.Body.Close()
 	if part.Offset < 0 || part.Offset > c.from {
@@ -196,27 +204,6 @@ func unexpected(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
-}
-
-// budget is how often a source may yet break.
-type budget struct {
-	spent int64
-	// since is the offset up to which progress was made good for breaks.
-	since int64
-}
-
-// spend takes a break at the offset arrived into account and returns how long to wait
-// before the next attempt; false means that there is none.
-func (b *budget) spend(arrived int64) (time.Duration, bool) {
-	restored := (arrived - b.since) / restoreBytes
-	b.since += restored * restoreBytes
-	b.spent = max(0, b.spent-restored) + 1
-	if b.spent > maxBreaks {
-		return 0, false
-	}
-	backoff := firstBackoff << (b.spent - 1)
-	// Between half and all of it: fills that broke together come back apart.
-	return backoff/2 + rand.N(backoff/2), true
 }
 
 // wait waits for d or the end of ctx.

@@ -207,6 +207,13 @@ func (f *fill) receive(ctx context.Context) error {
 	}
 }
 
+// replaceable tells whether there is another source to go on from.
+func (f *fill) replaceable() bool {
+	f.contents.mu.Lock()
+	defer f.contents.mu.Unlock()
+	return f.source != nil || len(f.spares.waiting) > 0
+}
+
 // change puts another source in the place of the one that failed because of err, if a
 // follower has brought one.
 func (f *fill) change(err error) bool {

@@ -137,7 +137,7 @@ func (s *stream) fetch(b []byte) (int, error) {
 			break
 		}
 		if s.body == nil {
-			s.err = s.open()
+			s.err = s.reopen()
 			continue // it may have broken off again before the content went on
 		}
 		room := int64(len(b))
@@ -190,6 +190,23 @@ func (s *stream) open() error {
 		return s.broke(err)
 	}
 	return nil
+}
+
+// reopen is open after a break, for as long as it is worth it.
+func (s *stream) reopen() error {
+	for {
+		err := s.open()
+		if !errors.Is(err, ErrUnavailable) {
+			return err
+		}
+		backoff, ok := s.budget.outlast(s.arrived)
+		if !ok {
+			return err
+		}
+		if err := wait(s.ctx, backoff); err != nil {
+			return err
+		}
+	}
 }
 
 // broke closes the body after a break, and waits until the source may be opened again.

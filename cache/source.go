@@ -2,8 +2,13 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"io"
 )
+
+// ErrUnavailable is a Source's error that says no more than that it cannot be opened now, and
+// perhaps soon. A fill that has something to lose waits for it.
+var ErrUnavailable = errors.New("unavailable for now")
 
 // Source is where a fill gets its bytes.
 type Source interface {
@@ -12,8 +17,9 @@ type Source interface {
 	//
 	// A length of -1 is all that follows. A source that cannot start at offset may start
 	// earlier, which the Part then says. Open is called like this from one goroutine, and
-	// again, with the offset reached, after a break. Its error ends the fill and reaches
-	// every follower unchanged, unless one of them came with a Copier of other places.
+	// again, with the offset reached, after a break, and for a while after ErrUnavailable.
+	// Its error ends the fill and reaches every follower unchanged, unless one of them came
+	// with a Copier of other places.
 	//
 	// Any other length is a segment: so many bytes from exactly offset, of the content that
 	// the last Part without an end was of, over a connection of its own. It is asked for,

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/berth-cache/berth/cache"
 )
 
 // Reason is why a pull cannot be answered.
@@ -52,6 +54,15 @@ type Error struct {
 // our login.
 func (e *Error) ill() bool {
 	return !e.gone && e.Reason != NotFound && e.Reason != Denied
+}
+
+// soon is how long a fill that has begun waits for its upstream at most.
+const soon = 30 * time.Second
+
+// Is makes what may be otherwise soon a cache.ErrUnavailable.
+func (e *Error) Is(target error) bool {
+	return target == cache.ErrUnavailable && e.RetryAfter <= soon &&
+		(e.Reason == Unavailable || e.Reason == Limited && e.RetryAfter > 0)
 }
 
 // Error is a sentence fit to show a client, e.g.

@@ -25,8 +25,6 @@ type trip struct {
 	aside      bool
 	// tokens: asks a token service.
 	tokens bool
-	// goesOn: for the rest of what has begun to arrive.
-	goesOn bool
 	// redirected: not to where the upstream is, but to where it said.
 	redirected bool
 	// allow decides about a redirect beyond the general rules; nil allows it.
@@ -56,7 +54,7 @@ func (c *Client) trip(r Request, l login) trip {
 	t := trip{
 		method: r.Method, url: r.url(c.base), header: h,
 		blob: r.Kind == KindBlob && r.Method == http.MethodGet, alone: r.Length > 0,
-		goesOn: r.Offset > 0, repository: r.Repository, aside: r.Kind == KindBlob, rank: first,
+		repository: r.Repository, aside: r.Kind == KindBlob, rank: first,
 	}
 	switch {
 	case r.Check:
