@@ -5,7 +5,18 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
 )
+
+// Hide hides passwords in text, each of a credential of its own.
+func Hide(text string, passwords ...string) string {
+	s := newSecrets()
+	for _, password := range passwords {
+		s.add(&keyring{}, authn.AuthConfig{Username: "jo", Password: password})
+	}
+	return s.hide(text)
+}
 
 // MaxGrants is the bound on tokens kept.
 const MaxGrants = maxGrants

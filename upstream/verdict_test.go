@@ -306,6 +306,15 @@ func TestNoSecretInErrors(t *testing.T) {
 	}
 }
 
+// TestSecretInASecret hides the whole of the longer one.
+func TestSecretInASecret(t *testing.T) {
+	for _, passwords := range [][]string{{"harbour", "harbour-2026"}, {"harbour-2026", "harbour"}} {
+		if got, want := upstream.Hide("of harbour-2026, harbour", passwords...), "of ***, ***"; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestNames(t *testing.T) {
 	got := []string{}
 	for k := upstream.KindManifest; k <= upstream.KindReferrers+1; k++ {
