@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/berth-cache/berth/cache"
 	"github.com/berth-cache/berth/pull"
 )
 
@@ -29,7 +30,7 @@ func (h *Handler) blob(w *response, r *http.Request, q pull.Query) error {
 	chunks := b.Size < 0 && r.Header.Get("Range") == "" && r.ProtoAtLeast(1, 1)
 	if b.Size < 0 && !chunks {
 		if _, err := b.Reader.Seek(0, io.SeekEnd); err != nil {
-			return broughtIn(err)
+			return broughtIn(b.Reader, err)
 		}
 	}
 	w.came(b.Origin)
@@ -76,13 +77,21 @@ func unconditional(r *http.Request) bool {
 	return true
 }
 
-// broughtIn is the answer for a blob whose bytes turned out bad before any was sent.
-func broughtIn(err error) error {
+// broughtIn is the answer for a blob that did not come in, because of err, before any of it
+// was sent.
+func broughtIn(reader *cache.Reader, err error) error {
 	if _, ok := errors.AsType[*pull.Error](err); ok || errors.Is(err, context.Canceled) {
 		return err
 	}
+	message := "the blob cannot be brought in: the upstream broke it off too often"
+	switch {
+	case reader.Unstored(), errors.Is(err, cache.ErrStore):
+		message = "the blob cannot be kept here, and the upstream does not tell its size: so it goes out in chunks alone, ask over HTTP/1.1 and without a Range, or when the store is well again"
+	case errors.Is(err, cache.ErrMismatch), errors.Is(err, cache.ErrLength):
+		message = "the blob cannot be brought in: the upstream's bytes are not what was asked for"
+	}
 	return &apiError{
 		status: http.StatusServiceUnavailable, code: codeUnavailable, outcome: "unavailable", retryAfter: retryLater,
-		message: "the blob cannot be brought in: the upstream's bytes are not what was asked for",
+		message: message,
 	}
 }

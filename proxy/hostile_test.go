@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/berth-cache/berth/upstream/upstreamtest"
@@ -86,8 +88,8 @@ func TestOldClientGetsNoUnverifiedBody(t *testing.T) {
 	request := "GET " + blobPath("app", d) + " HTTP/1.0\r\nHost: berth.test\r\n\r\n"
 	unknown := http.Header{"Content-Length": nil}
 	r.hubs["hub"].Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Header: unknown, Corrupt: true})
-	if got := r.wire(request, false); !strings.HasPrefix(got, "HTTP/1.0 503 ") {
-		t.Errorf("wrong bytes: %.200q, want 503", got)
+	if got := r.wire(request, false); !strings.HasPrefix(got, "HTTP/1.0 503 ") || !strings.Contains(got, "bytes are not what was asked for") {
+		t.Errorf("wrong bytes: %q, want 503 that says so", got)
 	}
 	r.hubs["hub"].Mend()
 	r.hubs["hub"].Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Header: unknown})
@@ -96,4 +98,58 @@ func TestOldClientGetsNoUnverifiedBody(t *testing.T) {
 	if !strings.HasPrefix(head, "HTTP/1.0 200 ") || body != string(content) {
 		t.Errorf("right bytes: %q and %d bytes", head, len(body))
 	}
+}
+
+// What may be cut off cannot go out over HTTP/1.0 without a size: who asks hears that, and
+// nothing of the upstream, whose bytes are good. With a size it can.
+func TestUnstoredOldClient(t *testing.T) {
+	var writes atomic.Int64
+	midway := func(op string) (bool, error) {
+		if op == "write" && writes.Add(1) > 1 {
+			return false, syscall.ENOSPC
+		}
+		return true, nil
+	}
+	full := failing(syscall.ENOSPC, "stage")
+	for name, test := range map[string]struct {
+		fault func(op string) (bool, error)
+		want  []string
+	}{
+		"passed on":     {full, []string{"HTTP/1.0 503 ", "cannot be kept", "HTTP/1.1"}},
+		"broken midway": {midway, []string{"HTTP/1.0 503 ", "cannot be kept", "HTTP/1.1"}},
+		"size told":     {full, []string{"HTTP/1.0 200 "}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, sick := sickRig(t, plan{})
+			sick.become(test.fault)
+			layer := strings.Repeat("x", 200_000)
+			d := r.hubs["hub"].AddBlob("app", []byte(layer))
+			if len(test.want) > 1 {
+				r.hubs["hub"].Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Header: http.Header{"Content-Length": nil}})
+			}
+			got := r.wire("GET "+blobPath("app", d)+" HTTP/1.0\r\nHost: berth.test\r\n\r\n", false)
+			for _, want := range test.want {
+				if !strings.Contains(got, want) {
+					t.Errorf("no %q in %.600q", want, got)
+				}
+			}
+			if whole := strings.HasSuffix(got, layer); whole != (len(test.want) == 1) {
+				t.Errorf("whole: %t", whole)
+			}
+		})
+	}
+}
+
+// A blob of unknown size that breaks off again and again is not said to have wrong bytes.
+func TestRangeOfWhatBreaksOff(t *testing.T) {
+	timeless(t, "breaks off", func(t *testing.T) {
+		r := newRig(t, plan{upstreams: []far{{name: "hub"}}})
+		d := r.hubs["hub"].AddBlob("app", noise(1, 300_000))
+		r.hubs["hub"].IgnoreRanges(true) // whose answers tell the size
+		r.hubs["hub"].Fail(upstreamtest.On("GET blob"), upstreamtest.Fault{Header: http.Header{"Content-Length": nil}, CutAfter: 1000})
+		a := r.do("GET", blobPath("app", d), "Range", "bytes=200000-")
+		if a.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(a.body), "broke it off too often") {
+			t.Errorf("%s: %s", a.Status, a.body)
+		}
+	})
 }
