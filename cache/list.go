@@ -15,6 +15,8 @@ type List struct {
 	// Filters names the filters that the upstream says it applied.
 	Filters string
 	Checked time.Time
+	// Registries are as a Pointer's.
+	Registries []string
 }
 
 // listKey holds the query's digest: it is the client's own, of any length and bytes.

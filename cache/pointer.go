@@ -21,6 +21,9 @@ type Pointer struct {
 	// Ahead are the upstreams, by fingerprint, that had said "not here" before this one
 	// was asked. A candidate ahead of it that is not among them was added since.
 	Ahead []string `json:"ahead,omitempty"`
+	// Registries are those, by name, whose upstreams were asked for the tag in order, and led
+	// here. Others that have this upstream may have one before it that has the tag.
+	Registries []string `json:"registries,omitempty"`
 	// Used is when the pointer was last known to be in use, to within a day.
 	Used time.Time `json:"used"`
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/berth-cache/berth/cache"
@@ -71,6 +72,7 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 			return listing{}, err
 		}
 		got.value.Checked = time.Now()
+		got.value.Registries = p.listWays(pg, got.from)
 		p.index.PutList(pg.at(got.from), pg.name, got.value)
 		return listing{got.value, Origin{Upstream: got.from.Name, Outcome: Miss}}, nil
 	})
@@ -91,14 +93,24 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 	return listing{}, late(ctx, pg.Query, from, err)
 }
 
-// heldPage is the page as the first upstream gave it that is known to have it.
+// heldPage is the page as the first upstream gave it that is known to have it: the first to
+// be asked, or one that the registry was led to. Another may come after one that has it too.
 func (p *Puller) heldPage(pg page, order []*catalog.Upstream) (cache.List, *catalog.Upstream) {
-	for _, u := range order {
-		if l, err := p.index.List(pg.at(u), pg.name); err == nil {
+	for i, u := range order {
+		if l, err := p.index.List(pg.at(u), pg.name); err == nil && (i == 0 || slices.Contains(l.Registries, pg.Route.Registry.Name)) {
 			return l, u
 		}
 	}
 	return cache.List{}, nil
+}
+
+// listWays are the registries that lead to u's page.
+func (p *Puller) listWays(pg page, u *catalog.Upstream) []string {
+	known, err := p.index.List(pg.at(u), pg.name)
+	if err != nil {
+		known = cache.List{}
+	}
+	return union(known.Registries, pg.ways())
 }
 
 // readList asks u for a list and reads all of it.

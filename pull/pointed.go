@@ -2,6 +2,7 @@ package pull
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,24 @@ import (
 type pointed struct {
 	from    *catalog.Upstream
 	pointer cache.Pointer
+}
+
+// counts tells whether at is an answer for who is on route. It is not where somebody named
+// at's upstream, or asked another registry, and one before it on route may have the tag: that
+// one's answer, or illness, comes first.
+func (at pointed) counts(route catalog.Route) bool {
+	if slices.Contains(at.pointer.Registries, route.Registry.Name) {
+		return true
+	}
+	for _, u := range route.Candidates {
+		if u == at.from {
+			break
+		}
+		if !slices.Contains(at.pointer.Ahead, u.ID) {
+			return false
+		}
+	}
+	return true
 }
 
 // resolved is a tag that has been found.

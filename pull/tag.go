@@ -56,7 +56,8 @@ func late(ctx context.Context, q Query, u *catalog.Upstream, err error) error {
 	return search{Query: q}.failed(Unavailable, []Answer{{u.Name, "no answer in time"}}, 0)
 }
 
-// lookup finds the first candidate that the tag is known at.
+// lookup finds the first candidate that the tag is known at, as far as that counts on the way
+// that q takes.
 func (p *Puller) lookup(ctx context.Context, q Query) (pointed, bool) {
 	home, err := p.pinned(ctx, q)
 	for _, u := range q.Route.Candidates {
@@ -64,7 +65,9 @@ func (p *Puller) lookup(ctx context.Context, q Query) (pointed, bool) {
 			continue // of the time before it was pinned
 		}
 		if pointer, err := p.index.Pointer(ctx, q.at(u), q.Tag); err == nil {
-			return pointed{u, pointer}, true
+			if at := (pointed{u, pointer}); at.counts(q.Route) {
+				return at, true
+			}
 		}
 	}
 	return pointed{}, false

@@ -27,11 +27,12 @@ func (p *Puller) find(ctx context.Context, t tagSearch) (resolved, error) {
 	if err != nil {
 		return resolved{}, err
 	}
-	order, again := p.order(t.Route, t.last)
+	order := p.order(t.Route, t.last)
 	if home != nil {
 		order = allowed(order, t.Query, home)
 	}
-	s := search{Query: t.Query, order: order, known: t.last.from, pinned: home != nil, missing: t.missing}
+	_, stale := t.last.stale(nil)
+	s := search{Query: t.Query, order: order, known: t.last.from, pinned: home != nil, held: t.held && stale, missing: t.missing}
 	got, err := walk(ctx, p, s, func(ctx context.Context, u *catalog.Upstream) (answeredTag, error) {
 		return p.askTag(ctx, u, t.Query, t.lastSeen(u))
 	})
@@ -51,10 +52,8 @@ func (p *Puller) find(ctx context.Context, t tagSearch) (resolved, error) {
 		return resolved{}, t.final(err)
 	}
 	pointer := got.value.pointer
-	pointer.Checked, pointer.Ahead = time.Now(), got.ahead
-	if got.from == t.last.from && !again {
-		pointer.Ahead = t.last.pointer.Ahead
-	}
+	pointer.Checked = time.Now()
+	pointer.Ahead, pointer.Registries = p.ways(ctx, t.Query, got)
 	r := resolved{pointed: pointed{got.from, pointer}, outcome: Miss, body: got.value.body}
 	r, moves, err := p.take(ctx, t, r)
 	if err != nil {
@@ -91,6 +90,30 @@ func (p *Puller) take(ctx context.Context, t tagSearch, r resolved) (_ resolved,
 	return r, true, nil
 }
 
+// ways are those that lead to the upstream where a tag was found: the one that q came, and
+// those that were known. Registries that share it do not undo what the other knows.
+func (p *Puller) ways(ctx context.Context, q Query, got found[answeredTag]) (ahead, registries []string) {
+	known, err := p.index.Pointer(ctx, q.at(got.from), q.Tag)
+	if err != nil {
+		known = cache.Pointer{}
+	}
+	return union(known.Ahead, got.ahead), union(known.Registries, q.ways())
+}
+
+// ways is the registry, if all its upstreams are asked.
+func (q Query) ways() []string {
+	if !whole(q.Route) {
+		return nil
+	}
+	return []string{q.Route.Registry.Name}
+}
+
+func union(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // missing notes that u does not have the tag, and ends the walk if what is held is kept.
 func (t *tagSearch) missing(u *catalog.Upstream) bool {
 	t.gone = t.gone || u == t.last.from
@@ -121,16 +144,16 @@ func (t *tagSearch) lastSeen(u *catalog.Upstream) *cache.Pointer {
 
 // order is the candidates in the order to ask: those who did not have the tag before are
 // not asked again ahead of the one that has it, unless there is a new one among them.
-func (p *Puller) order(route catalog.Route, at pointed) (order []*catalog.Upstream, again bool) {
+func (p *Puller) order(route catalog.Route, at pointed) []*catalog.Upstream {
 	if at.from == nil {
-		return route.Candidates, true
+		return route.Candidates
 	}
 	i := slices.Index(route.Candidates, at.from)
 	for _, u := range route.Candidates[:i] {
 		if !slices.Contains(at.pointer.Ahead, u.ID) {
-			return route.Candidates, true
+			return route.Candidates
 		}
 	}
-	order = append([]*catalog.Upstream{at.from}, route.Candidates[:i]...)
-	return append(order, route.Candidates[i+1:]...), false
+	order := append([]*catalog.Upstream{at.from}, route.Candidates[:i]...)
+	return append(order, route.Candidates[i+1:]...)
 }

@@ -20,8 +20,9 @@ type search struct {
 	// known is an upstream that has answered for the repository before, if the caller has
 	// that at hand: the index knows others, as long as its state can be asked.
 	known *catalog.Upstream
-	// pinned: the upstreams in order alone may answer, whatever the registry says.
-	pinned bool
+	// pinned: the upstreams in order alone may answer, whatever the registry says. held: there
+	// is an answer to fall back on, which is better than a stranger's.
+	pinned, held bool
 	// missing, if set, is told of each upstream that does not have it, remembered or just
 	// asked. If it returns true the walk ends there, as if it were found.
 	missing func(u *catalog.Upstream) bool
@@ -68,7 +69,7 @@ func walk[T any](ctx context.Context, p *Puller, s search, ask func(context.Cont
 		if ctx.Err() != nil {
 			break // nobody else would have the time
 		}
-		if s.verified || s.Route.Registry.NextOnError && !s.pinned && !errors.Is(err, upstream.ErrQueue) {
+		if s.verified || s.Route.Registry.NextOnError && !s.pinned && !s.held && !errors.Is(err, upstream.ErrQueue) {
 			continue
 		}
 		home := p.home(ctx, s)
