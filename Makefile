@@ -24,9 +24,9 @@ e2e: ## real clients against real registries; docs in e2e/README.md
 	cd e2e && $(GO) test -count=1 -v -timeout 10m ./...
 
 # Its short form is part of the other tests. SOAKFLAGS='-run TestKill' for one of them.
-soak: ## treat content, store and binary badly for half an hour; docs/operations.md
+soak: ## treat content, store and binary badly for half an hour or more; docs/operations.md
 	BERTH_SOAK=1 $(GO) test -count=1 -v -timeout 10m $(if $(SOAKFLAGS),$(SOAKFLAGS),-run 'TestCrash|TestPower|TestSyncFailure|TestChaos') ./cache ./cache/store
-	cd e2e && BERTH_SOAK=1 $(GO) test -count=1 -v -timeout 40m $(SOAKFLAGS) ./soak
+	cd e2e && BERTH_SOAK=1 $(GO) test -count=1 -v -timeout 60m $(SOAKFLAGS) ./soak
 
 lint: tools ## formatting, vet, architecture and the rest of .golangci.yml; bin/golangci-lint fmt mends the first
 	$(BIN)/golangci-lint run --allow-parallel-runners ./...

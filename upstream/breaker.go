@@ -71,7 +71,8 @@ const (
 	isDown
 )
 
-// enter begins an exchange of a trip, or returns ErrDown.
+// enter begins an exchange of a trip, or returns ErrDown. Who has a part of a blob already
+// goes on.
 func (b *breaker) enter(t trip) (*exchange, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -79,7 +80,7 @@ func (b *breaker) enter(t trip) (*exchange, error) {
 		return nil, err
 	}
 	x := &exchange{breaker: b, began: time.Now(), about: t.repository, extra: t.alone}
-	if b.down && b.concerns(t.repository) {
+	if b.down && !t.goesOn && b.concerns(t.repository) {
 		b.trial = x
 	}
 	b.running++
@@ -110,7 +111,7 @@ func (b *breaker) look(t trip) error {
 func (b *breaker) refuse(t trip) error {
 	now := time.Now()
 	b.vital, b.asked = b.vital || !t.aside, now
-	if !b.closed(t.repository, now) {
+	if t.goesOn || !b.closed(t.repository, now) {
 		return nil
 	}
 	b.owner.metrics.spared(b.owner.upstream)

@@ -16,7 +16,8 @@ import (
 	"github.com/berth-cache/berth/upstream/upstreamtest"
 )
 
-// TestBreakerIsOfAHost: where blobs come from may be down while manifests go on.
+// TestBreakerIsOfAHost: where blobs come from may be down while manifests go on, and whoever
+// has a part of a blob goes on asking.
 func TestBreakerIsOfAHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPatient(t)
@@ -35,6 +36,9 @@ func TestBreakerIsOfAHost(t *testing.T) {
 		p.wantAsked("a manifest", 1, nil)
 		if e := refused(t, p.client, blob("a", layer, 0)); !errors.Is(e, upstream.ErrDown) || !strings.Contains(e.Message, "cdn.test: not asked, it is down since 00:00:") {
 			t.Errorf("a blob: %v", e)
+		}
+		if e := refused(t, p.client, blob("a", layer, 2)); errors.Is(e, upstream.ErrDown) {
+			t.Errorf("the rest of a blob: %v", e)
 		}
 	})
 }

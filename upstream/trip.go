@@ -23,6 +23,8 @@ type trip struct {
 	// tags can be checked.
 	repository string
 	aside      bool
+	// goesOn: for the rest of what has begun to arrive.
+	goesOn bool
 	// tokens: asks a token service.
 	tokens bool
 	// redirected: not to where the upstream is, but to where it said.
@@ -54,7 +56,7 @@ func (c *Client) trip(r Request, l login) trip {
 	t := trip{
 		method: r.Method, url: r.url(c.base), header: h,
 		blob: r.Kind == KindBlob && r.Method == http.MethodGet, alone: r.Length > 0,
-		repository: r.Repository, aside: r.Kind == KindBlob, rank: first,
+		goesOn: r.Offset > 0, repository: r.Repository, aside: r.Kind == KindBlob, rank: first,
 	}
 	switch {
 	case r.Check:
