@@ -63,6 +63,8 @@ func (c *Client) Probe(ctx context.Context) Report {
 				r.Err = err
 			}
 		}
+	case f.status == http.StatusBadRequest && c.base.Scheme == "http": // what servers answer on a port for TLS
+		r.Err = a.fail(a.r, Unavailable, "answered 400 Bad Request to plain HTTP; if it speaks TLS, write https in its url")
 	case f.html && f.status == http.StatusNotFound:
 		r.Odd = true
 	case f.html && f.status == http.StatusOK:

@@ -1,8 +1,12 @@
 package upstream_test
 
 import (
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,6 +107,19 @@ func TestProbe(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestProbeOfAPortForTLS: asked without, servers answer 400.
+func TestProbeOfAPortForTLS(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of what is to be told
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	r := newClient(t, "http://"+server.Listener.Addr().String()).Probe(t.Context())
+	const want = ": answered 400 Bad Request to plain HTTP; if it speaks TLS, write https in its url"
+	if r.Err == nil || !strings.HasSuffix(r.Err.Message, want) {
+		t.Errorf("said %v, want …%q", r.Err, want)
 	}
 }
 

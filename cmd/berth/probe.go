@@ -49,7 +49,7 @@ func (p probe) run(ctx context.Context, out io.Writer) error {
 	fmt.Fprintln(t, "UPSTREAM\tANSWERED IN\tLOGIN\tPULLS LEFT\tCERTIFICATE UNTIL")
 	for i, u := range p.upstreams {
 		r := reports[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", u.Name, latency(r), loginOf(u, r), pullsLeft(p.clients[u.Name].client), until(r.Certificate))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", u.Name, latency(r), loginOf(u, r), pullsLeft(p.clients[u.Name].client), until(u, r))
 		if r.Err != nil {
 			wrong = append(wrong, u.Name+": "+r.Err.Message)
 		}
@@ -186,8 +186,13 @@ func pullsLeft(c *upstream.Client) string {
 	return fmt.Sprintf("%d of %d", l.Remaining, l.Limit)
 }
 
-func until(t time.Time) string {
-	if t.IsZero() {
+func until(u config.Upstream, r upstream.Report) string {
+	t := r.Certificate
+	switch {
+	case !t.IsZero():
+	case r.Latency == 0 && u.URL.Scheme == "https":
+		return "not seen"
+	default:
 		return "none"
 	}
 	text := t.UTC().Format(time.DateOnly)
