@@ -16,22 +16,12 @@ type pointed struct {
 	pointer cache.Pointer
 }
 
-// counts tells whether at is an answer for who is on route. It is not where somebody named
-// at's upstream, or asked another registry, and one before it on route may have the tag: that
-// one's answer, or illness, comes first.
-func (at pointed) counts(route catalog.Route) bool {
-	if slices.Contains(at.pointer.Registries, route.Registry.Name) {
-		return true
-	}
-	for _, u := range route.Candidates {
-		if u == at.from {
-			break
-		}
-		if !slices.Contains(at.pointer.Ahead, u.ID) {
-			return false
-		}
-	}
-	return true
+// counts tells whether at is an answer for who is asking registry, and others before at's
+// upstream. It is not where somebody named that one, or asked another registry, and one
+// before it may have the tag: that one's answer, or illness, comes first.
+func (at pointed) counts(registry *catalog.Registry, before []*catalog.Upstream) bool {
+	return slices.Contains(at.pointer.Registries, registry.Name) ||
+		!slices.ContainsFunc(before, func(u *catalog.Upstream) bool { return !slices.Contains(at.pointer.Ahead, u.ID) })
 }
 
 // resolved is a tag that has been found.

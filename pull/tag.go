@@ -33,6 +33,10 @@ func (p *Puller) Manifest(ctx context.Context, q Query) (*Manifest, error) {
 	if err == nil {
 		return p.pointed(ctx, q, r)
 	}
+	if !known { // what they said may have made it an answer
+		at, known = p.lookup(ctx, q)
+		held = known && p.holds(ctx, at.pointer.Digest)
+	}
 	stale, ok := at.stale(err)
 	if held && ok {
 		return p.pointed(ctx, q, stale)
@@ -59,13 +63,13 @@ func late(ctx context.Context, q Query, u *catalog.Upstream, err error) error {
 // lookup finds the first candidate that the tag is known at, as far as that counts on the way
 // that q takes.
 func (p *Puller) lookup(ctx context.Context, q Query) (pointed, bool) {
-	home, err := p.pinned(ctx, q)
-	for _, u := range q.Route.Candidates {
-		if err == nil && home != nil && home != u && !slices.Contains(q.Route.Sources, u) {
-			continue // of the time before it was pinned
-		}
+	order := q.Route.Candidates
+	if home, err := p.pinned(ctx, q); err == nil && home != nil {
+		order = allowed(order, q, home) // others are of the time before it was pinned
+	}
+	for i, u := range order {
 		if pointer, err := p.index.Pointer(ctx, q.at(u), q.Tag); err == nil {
-			if at := (pointed{u, pointer}); at.counts(q.Route) {
+			if at := (pointed{u, pointer}); at.counts(q.Route.Registry, order[:i]) {
 				return at, true
 			}
 		}

@@ -19,6 +19,8 @@ type tagSearch struct {
 	held bool
 	// gone: last's upstream has it no more; kept: what is held is served all the same.
 	gone, kept bool
+	// said are the upstreams that said "not here".
+	said []string
 }
 
 // find walks the candidates for a tag and moves the pointer.
@@ -46,6 +48,7 @@ func (p *Puller) find(ctx context.Context, t tagSearch) (resolved, error) {
 		p.index.DropPointer(ctx, t.at(t.last.from), t.Tag)
 	}
 	if err != nil {
+		p.behind(ctx, t)
 		if home != nil {
 			p.suspect(t.Query, home, err)
 		}
@@ -114,8 +117,27 @@ func union(a, b []string) []string {
 	return slices.Compact(all)
 }
 
+// behind notes what was said in vain with what others know of the next upstream, so that it
+// counts for those who asked.
+func (p *Puller) behind(ctx context.Context, t tagSearch) {
+	if t.last.from != nil || len(t.said) == 0 {
+		return
+	}
+	for _, u := range t.Route.Candidates {
+		if slices.Contains(t.said, u.ID) {
+			continue
+		}
+		if known, err := p.index.Pointer(ctx, t.at(u), t.Tag); err == nil {
+			known.Ahead = union(known.Ahead, t.said)
+			p.index.PutPointer(ctx, t.at(u), t.Tag, known)
+		}
+		return
+	}
+}
+
 // missing notes that u does not have the tag, and ends the walk if what is held is kept.
 func (t *tagSearch) missing(u *catalog.Upstream) bool {
+	t.said = append(t.said, u.ID)
 	t.gone = t.gone || u == t.last.from
 	t.kept = u == t.last.from && t.held && u.KeepDeleted
 	return t.kept
