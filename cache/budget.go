@@ -24,6 +24,9 @@ type budget struct {
 	// spent is the number of breaks that were not made good, since the offset up to which
 	// progress was.
 	spent, since int64
+	// begun is how much there was when the source came into use: by others' doing, of whom
+	// nobody may be left.
+	begun int64
 
 	// out is when the source turned out to be unavailable, after so many bytes, and tries
 	// how often it did since.
@@ -45,13 +48,13 @@ func (b *budget) spend(arrived int64) (time.Duration, bool) {
 }
 
 // outlast is spend for a source that cannot be opened at the offset arrived. At the
-// beginning there is nothing to lose: who asked is told at once.
+// beginning, and where a paused fill goes on, nobody has anything yet: who asked is told at once.
 func (b *budget) outlast(arrived int64) (time.Duration, bool) {
 	now := time.Now()
 	if b.out.IsZero() || arrived > b.after {
 		b.out, b.after, b.tries = now, arrived, 0
 	}
-	if arrived == 0 || now.Sub(b.out) >= maxOutage {
+	if arrived == b.begun || now.Sub(b.out) >= maxOutage {
 		return 0, false
 	}
 	b.tries++

@@ -30,7 +30,8 @@ func (f *fill) download(ctx context.Context, src Source) error {
 	defer crew.close()
 	f.contents.metrics.connect(1)
 	defer f.contents.metrics.connect(-1)
-	budget := budget{since: f.progress.bytes()}
+	begun := f.progress.bytes()
+	budget := budget{since: begun, begun: begun}
 	for {
 		segment := crew.wanted()
 		c, err := f.plan.first(ctx, !segment)

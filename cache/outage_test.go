@@ -102,3 +102,22 @@ func TestOutageIsNotWaitedForWhereOthersHaveIt(t *testing.T) {
 		other.copied.wantOpens(t, 100_000)
 	})
 }
+
+// TestOutageOfAPausedFill: who comes to a paused fill has nothing to lose.
+func TestOutageOfAPausedFill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newContents(t, openDisk(t), cache.ContentOptions{Orphans: -1})
+		content := storetest.Random(1, 2000)
+		leaveHalf(t, c, content)
+		src := &source{answer: func(context.Context, int, int64) (cache.Part, error) { return cache.Part{}, errOut }}
+		began := time.Now()
+		r, err := c.Fill(t.Context(), content.Digest, src)
+		if err == nil {
+			_, err = io.ReadAll(r)
+			closeReader(t, r)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("%v after %s, %d opens", err, took, len(src.offsets))
+		}
+	})
+}
