@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/berth-cache/berth/cache"
@@ -53,8 +52,8 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 			order = []*catalog.Upstream{origin}
 		}
 	}
-	held, from := p.heldPage(pg, order)
-	at := pointed{from: from, pointer: cache.Pointer{Checked: held.Checked}}
+	held, at := p.heldPage(pg, order)
+	from := at.from
 	if from != nil && (from.ListValidity == catalog.Forever || at.age() < from.ListValidity) {
 		return listing{held, Origin{Upstream: from.Name, Outcome: Hit, Age: at.age()}}, nil
 	}
@@ -95,13 +94,16 @@ func (p *Puller) list(ctx context.Context, pg page) (listing, error) {
 
 // heldPage is the page as the first upstream gave it that is known to have it: the first to
 // be asked, or one that the registry was led to. Another may come after one that has it too.
-func (p *Puller) heldPage(pg page, order []*catalog.Upstream) (cache.List, *catalog.Upstream) {
+func (p *Puller) heldPage(pg page, order []*catalog.Upstream) (cache.List, pointed) {
 	for i, u := range order {
-		if l, err := p.index.List(pg.at(u), pg.name); err == nil && (i == 0 || slices.Contains(l.Registries, pg.Route.Registry.Name)) {
-			return l, u
+		if l, err := p.index.List(pg.at(u), pg.name); err == nil {
+			at := pointed{u, cache.Pointer{Checked: l.Checked, Registries: l.Registries}}
+			if at.counts(pg.Route.Registry, order[:i]) {
+				return l, at
+			}
 		}
 	}
-	return cache.List{}, nil
+	return cache.List{}, pointed{}
 }
 
 // listWays are the registries that lead to u's page.

@@ -20,8 +20,12 @@ type pointed struct {
 // upstream. It is not where somebody named that one, or asked another registry, and one
 // before it may have the tag: that one's answer, or illness, comes first.
 func (at pointed) counts(registry *catalog.Registry, before []*catalog.Upstream) bool {
-	return slices.Contains(at.pointer.Registries, registry.Name) ||
-		!slices.ContainsFunc(before, func(u *catalog.Upstream) bool { return !slices.Contains(at.pointer.Ahead, u.ID) })
+	return slices.Contains(at.pointer.Registries, registry.Name) || at.behind(before)
+}
+
+// behind tells whether all of before are known not to have what at has.
+func (at pointed) behind(before []*catalog.Upstream) bool {
+	return !slices.ContainsFunc(before, func(u *catalog.Upstream) bool { return !slices.Contains(at.pointer.Ahead, u.ID) })
 }
 
 // resolved is a tag that has been found.

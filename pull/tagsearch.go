@@ -19,8 +19,6 @@ type tagSearch struct {
 	held bool
 	// gone: last's upstream has it no more; kept: what is held is served all the same.
 	gone, kept bool
-	// said are the upstreams that said "not here".
-	said []string
 }
 
 // find walks the candidates for a tag and moves the pointer.
@@ -29,7 +27,7 @@ func (p *Puller) find(ctx context.Context, t tagSearch) (resolved, error) {
 	if err != nil {
 		return resolved{}, err
 	}
-	order := p.order(t.Route, t.last)
+	order := t.order()
 	if home != nil {
 		order = allowed(order, t.Query, home)
 	}
@@ -48,7 +46,7 @@ func (p *Puller) find(ctx context.Context, t tagSearch) (resolved, error) {
 		p.index.DropPointer(ctx, t.at(t.last.from), t.Tag)
 	}
 	if err != nil {
-		p.behind(ctx, t)
+		p.behind(ctx, t, got.ahead)
 		if home != nil {
 			p.suspect(t.Query, home, err)
 		}
@@ -117,18 +115,18 @@ func union(a, b []string) []string {
 	return slices.Compact(all)
 }
 
-// behind notes what was said in vain with what others know of the next upstream, so that it
-// counts for those who asked.
-func (p *Puller) behind(ctx context.Context, t tagSearch) {
-	if t.last.from != nil || len(t.said) == 0 {
+// behind notes who said "not here", in vain, with what others know of the next upstream, so
+// that it counts for those who asked.
+func (p *Puller) behind(ctx context.Context, t tagSearch, ahead []string) {
+	if t.last.from != nil || len(ahead) == 0 {
 		return
 	}
 	for _, u := range t.Route.Candidates {
-		if slices.Contains(t.said, u.ID) {
+		if slices.Contains(ahead, u.ID) {
 			continue
 		}
 		if known, err := p.index.Pointer(ctx, t.at(u), t.Tag); err == nil {
-			known.Ahead = union(known.Ahead, t.said)
+			known.Ahead = union(known.Ahead, ahead)
 			p.index.PutPointer(ctx, t.at(u), t.Tag, known)
 		}
 		return
@@ -137,7 +135,6 @@ func (p *Puller) behind(ctx context.Context, t tagSearch) {
 
 // missing notes that u does not have the tag, and ends the walk if what is held is kept.
 func (t *tagSearch) missing(u *catalog.Upstream) bool {
-	t.said = append(t.said, u.ID)
 	t.gone = t.gone || u == t.last.from
 	t.kept = u == t.last.from && t.held && u.KeepDeleted
 	return t.kept
@@ -166,16 +163,11 @@ func (t *tagSearch) lastSeen(u *catalog.Upstream) *cache.Pointer {
 
 // order is the candidates in the order to ask: those who did not have the tag before are
 // not asked again ahead of the one that has it, unless there is a new one among them.
-func (p *Puller) order(route catalog.Route, at pointed) []*catalog.Upstream {
-	if at.from == nil {
-		return route.Candidates
+func (t *tagSearch) order() []*catalog.Upstream {
+	all := t.Route.Candidates
+	i := slices.Index(all, t.last.from) // -1 where nothing is known
+	if i < 0 || !t.last.behind(all[:i]) {
+		return all
 	}
-	i := slices.Index(route.Candidates, at.from)
-	for _, u := range route.Candidates[:i] {
-		if !slices.Contains(at.pointer.Ahead, u.ID) {
-			return route.Candidates
-		}
-	}
-	order := append([]*catalog.Upstream{at.from}, route.Candidates[:i]...)
-	return append(order, route.Candidates[i+1:]...)
+	return slices.Concat(all[i:i+1], all[:i], all[i+1:])
 }

@@ -28,7 +28,7 @@ type search struct {
 	missing func(u *catalog.Upstream) bool
 }
 
-// found is what a walk came back with.
+// found is what a walk came back with. Of one that found nothing it has ahead alone.
 type found[T any] struct {
 	value T
 	from  *catalog.Upstream
@@ -63,7 +63,7 @@ func walk[T any](ctx context.Context, p *Puller, s search, ask func(context.Cont
 			continue
 		case Refused:
 			p.reportRefusal(s, u, err)
-			return found[T]{}, s.failed(Refused, said.answers, 0)
+			return found[T]{ahead: said.ahead}, s.failed(Refused, said.answers, 0)
 		}
 		said.ill = s.failed(v.reason, nil, v.retryAfter)
 		if ctx.Err() != nil {
@@ -78,7 +78,7 @@ func walk[T any](ctx context.Context, p *Puller, s search, ask func(context.Cont
 		}
 		s.order, i = s.order[:home+1], home-1
 	}
-	return found[T]{}, said.failure(s)
+	return found[T]{ahead: said.ahead}, said.failure(s)
 }
 
 // home is the place in s's order of the one upstream that may answer though one before it is
