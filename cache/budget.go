@@ -11,9 +11,9 @@ const (
 	// no progress is given up after these.
 	maxBreaks    = 3
 	restoreBytes = 4 << 20
-	// maxOutage is how long a source may be unavailable once something came: an upstream's
+	// MaxOutage is how long a source may be unavailable once something came: an upstream's
 	// restart, or a token service's. Clients wait as long for one that stalls.
-	maxOutage = 30 * time.Second
+	MaxOutage = 30 * time.Second
 	// The wait before the next attempt doubles from firstBackoff to maxBackoff.
 	firstBackoff = 100 * time.Millisecond
 	maxBackoff   = 2 * time.Second
@@ -54,7 +54,7 @@ func (b *budget) outlast(arrived int64) (time.Duration, bool) {
 	if b.out.IsZero() || arrived > b.after {
 		b.out, b.after, b.tries = now, arrived, 0
 	}
-	if arrived == b.begun || now.Sub(b.out) >= maxOutage {
+	if arrived == b.begun || now.Sub(b.out) >= MaxOutage {
 		return 0, false
 	}
 	b.tries++

@@ -56,12 +56,9 @@ func (e *Error) ill() bool {
 	return !e.gone && e.Reason != NotFound && e.Reason != Denied
 }
 
-// soon is how long a fill that has begun waits for its upstream at most.
-const soon = 30 * time.Second
-
-// Is makes what may be otherwise soon a cache.ErrUnavailable.
+// Is makes what may be otherwise soon, while a fill that has begun waits, a cache.ErrUnavailable.
 func (e *Error) Is(target error) bool {
-	return target == cache.ErrUnavailable && e.RetryAfter <= soon &&
+	return target == cache.ErrUnavailable && e.RetryAfter <= cache.MaxOutage &&
 		(e.Reason == Unavailable || e.Reason == Limited && e.RetryAfter > 0)
 }
 
