@@ -212,37 +212,32 @@ func (s *Disk) Stat(ctx context.Context, d digest.Digest) (int64, error) {
 // Delete implements Store: the record goes first, the bytes second. What a crash leaves in
 // between goes at the next start.
 func (s *Disk) Delete(ctx context.Context, d digest.Digest) error {
-	p, err := s.enter(ctx, d)
-	if err != nil {
-		return fmt.Errorf("delete content: %w", err)
-	}
-	release, err := s.locks.acquire(ctx, p.file)
-	if err != nil {
-		return fmt.Errorf("delete content %s: %w", d, err)
-	}
-	defer release()
-	if err := s.drop(p); err != nil {
-		return fmt.Errorf("delete content %s: %w", d, closedAs(err))
-	}
-	return nil
+	_, err := s.dropIf(ctx, "delete", d, func(place) bool { return true })
+	return err
 }
 
 // Drop implements Store.
 func (s *Disk) Drop(ctx context.Context, d digest.Digest, content Content) (dropped bool, err error) {
+	return s.dropIf(ctx, "drop", d, func(p place) bool { return s.still(p, content) })
+}
+
+// dropIf drops d if it is to be when its turn has come, and tells whether it was. op is what
+// errors call it.
+func (s *Disk) dropIf(ctx context.Context, op string, d digest.Digest, is func(place) bool) (removed bool, err error) {
 	p, err := s.enter(ctx, d)
 	if err != nil {
-		return false, fmt.Errorf("drop content: %w", err)
+		return false, fmt.Errorf("%s content: %w", op, err)
 	}
 	release, err := s.locks.acquire(ctx, p.file)
 	if err != nil {
-		return false, fmt.Errorf("drop content %s: %w", d, err)
+		return false, fmt.Errorf("%s content %s: %w", op, d, err)
 	}
 	defer release()
-	if !s.still(p, content) {
+	if !is(p) {
 		return false, nil
 	}
 	if err := s.drop(p); err != nil {
-		return false, fmt.Errorf("drop content %s: %w", d, closedAs(err))
+		return false, fmt.Errorf("%s content %s: %w", op, d, closedAs(err))
 	}
 	return true, nil
 }
